@@ -1,0 +1,23 @@
+"""Optional packages: imported where used, with the pip command in the message if missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from robocache.core.errors import MissingDependencyError
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import `module`, or say which extra of this package brings it.
+
+    Raises:
+        MissingDependencyError: the module cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{module} is needed here and could not be imported ({error}); "
+            f"install it with: pip install 'robocache[{extra}]'"
+        ) from error

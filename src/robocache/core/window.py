@@ -1,0 +1,106 @@
+"""What a policy sees and predicts: input streams at times before now, actions at times ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robocache.core.stream import AlignmentPolicy
+
+
+@dataclass(frozen=True)
+class StreamInput:
+    """One stream as a policy reads it.
+
+    Attributes:
+        stream: name of the stream.
+        offsets_s: times relative to now in seconds, none after now, e.g. (-0.05, 0.0).
+        alignment: overrides the alignment declared by the stream; None keeps it.
+    """
+
+    stream: str
+    offsets_s: tuple[float, ...] = (0.0,)
+    alignment: AlignmentPolicy | None = None
+
+    def __post_init__(self) -> None:
+        if not self.offsets_s or max(self.offsets_s) > 0:
+            raise ValueError(
+                f"offsets_s of input {self.stream!r} must be one or more times <= 0, "
+                f"got {self.offsets_s}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        policy = self.alignment
+        return {
+            "stream": self.stream,
+            "offsets_s": list(self.offsets_s),
+            "alignment": None
+            if policy is None
+            else {"method": policy.method, "max_gap_s": policy.max_gap_s},
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> StreamInput:
+        policy = data.get("alignment")
+        return StreamInput(
+            stream=data["stream"],
+            offsets_s=tuple(data["offsets_s"]),
+            alignment=None if policy is None else AlignmentPolicy(**policy),
+        )
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one training sample sees.
+
+    Attributes:
+        inputs: streams read at times up to now.
+        action: name of the stream with the actions to predict.
+        rate_hz: rate of the action clock; action k is due at now + k / rate_hz.
+        horizon: number of actions predicted, H.
+    """
+
+    inputs: tuple[StreamInput, ...]
+    action: str
+    rate_hz: float
+    horizon: int
+
+    def action_offsets_s(self) -> NDArray[np.float64]:
+        """(H,) times of the predicted actions relative to now, in seconds."""
+        return np.arange(self.horizon, dtype=np.float64) / self.rate_hz
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy is given at one moment.
+
+    Attributes:
+        values: stream name -> (O, ...) aligned samples, one per offset; zeros where invalid.
+        valid: stream name -> (O,) bool.
+        age_s: stream name -> (O,) float64, offset time minus capture time of the sample used.
+        instruction: what to do, in words.
+        now_s: seconds on the episode's clock.
+    """
+
+    values: Mapping[str, NDArray[Any]]
+    valid: Mapping[str, NDArray[np.bool_]]
+    age_s: Mapping[str, NDArray[np.float64]]
+    instruction: str
+    now_s: float
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """A plan of actions.
+
+    Attributes:
+        actions: (H, A) float32, in the environment's units.
+        times_s: (H,) float64, when each action is due on the episode's clock.
+    """
+
+    actions: NDArray[np.float32]
+    times_s: NDArray[np.float64]
