@@ -80,7 +80,6 @@ class Step:
     details: Mapping[str, float] = field(default_factory=dict)
 
 
-@runtime_checkable
 class Env(Protocol):
     """One simulated (or real) scene; check yours with `robocache.testing.check_env`."""
 

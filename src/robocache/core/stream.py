@@ -160,7 +160,7 @@ class Stream:
             )
         if np.dtype(self.values.dtype) != np.dtype(self.spec.dtype):
             raise ShapeError(f"expected dtype {self.spec.dtype}, got {self.values.dtype}")
-        if finite and np.dtype(self.spec.dtype).kind == "f":
+        if finite and len(times) and np.dtype(self.spec.dtype).kind == "f":
             values = np.asarray(self.values[:])
             bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
             if bad.any():

@@ -62,12 +62,15 @@ class Window:
         action: name of the stream with the actions to predict.
         rate_hz: rate of the action clock; action k is due at now + k / rate_hz.
         horizon: number of actions predicted, H.
+        action_alignment: how actions are brought to that clock; None: the nearest recorded action
+            within half a period, so that nothing is invented past the end of an episode.
     """
 
     inputs: tuple[StreamInput, ...]
     action: str
     rate_hz: float
     horizon: int
+    action_alignment: AlignmentPolicy | None = None
 
     def action_offsets_s(self) -> NDArray[np.float64]:
         """(H,) times of the predicted actions relative to now, in seconds."""

@@ -1,0 +1,1 @@
+"""Verbs. They put the rooms together and compute nothing."""

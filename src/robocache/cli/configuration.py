@@ -1,0 +1,135 @@
+"""From presets and `key=value` overrides to frozen dataclasses.
+
+Hydra composes, this module turns the result into the dataclass of the verb. Below the command line
+nobody sees OmegaConf.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import dacite
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from robocache.core.errors import ConfigError, RoboCacheError
+
+T = TypeVar("T")
+
+
+def load(verb: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[str, Any]]:
+    """The configuration of a verb.
+
+    Args:
+        verb: name of the file in `conf/`.
+        schema: dataclass of the verb.
+        overrides: `key=value` from the command line.
+
+    Returns:
+        The dataclass, and the same as a plain dictionary for the manifest.
+
+    Raises:
+        ConfigError: unknown key or preset (with the nearest name), or a value that does not fit.
+    """
+    register_defaults()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("robocache.conf", version_base="1.3"):
+            composed = compose(verb, overrides=list(overrides))
+        data = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, verb)) from None
+    assert isinstance(data, dict)
+    plain: dict[str, Any] = {str(key): value for key, value in data.items()}
+    return build(schema, plain), plain
+
+
+def build(schema: type[T], data: Mapping[str, Any]) -> T:
+    """A dataclass from plain data; every key must be known and every value must fit."""
+    try:
+        return dacite.from_dict(
+            schema,
+            dict(data),
+            dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number}),
+        )
+    except dacite.UnexpectedDataError as error:
+        known = list(schema.__dataclass_fields__)  # type: ignore[attr-defined]
+        raise ConfigError(_nearest(sorted(error.keys)[0], known)) from None
+    except dacite.DaciteError as error:
+        raise ConfigError(f"configuration: {error}") from None
+    except (ValueError, TypeError) as error:
+        if isinstance(error, RoboCacheError):
+            raise
+        raise ConfigError(f"configuration: {error}") from None
+
+
+def register_defaults() -> None:
+    """Offer every dataclass's own defaults to the presets in `conf/`."""
+    from robocache.evaluation.gate import GateConfig
+    from robocache.learning import TrainerConfig
+    from robocache.policies import FlowConfig
+
+    store = ConfigStore.instance()
+    store.store(group="trainer", name="default", node=asdict(TrainerConfig()))
+    store.store(group="network", name="flow", node=asdict(FlowConfig()))
+    store.store(group="gate", name="default", node=asdict(GateConfig()))
+
+
+def explain(error: Exception, verb: str) -> str:
+    """Hydra's complaint in words that help, with the nearest known key."""
+    text = str(error)
+    missing = re.search(r"Key '([^']+)' is not in struct", text)
+    if missing:
+        full = re.search(r"Could not override '([^']+)'", text)
+        wanted = full.group(1) if full else missing.group(1)
+        return _nearest(wanted, known_keys(verb))
+    absent = re.search(r"[Mm]issing mandatory value: (\S+)", text)
+    if absent:
+        return f"{absent.group(1)} must be given: add {absent.group(1)}=... to the command"
+    return text.splitlines()[0] + _preset_hint(text)
+
+
+def known_keys(verb: str) -> list[str]:
+    """Every key of a verb's configuration, dotted."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("robocache.conf", version_base="1.3"):
+        data = OmegaConf.to_container(compose(verb), throw_on_missing=False)
+    assert isinstance(data, dict)
+    return list(_dotted(data, ""))
+
+
+def _dotted(data: Mapping[Any, Any], prefix: str) -> Iterable[str]:
+    for key, value in data.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
+def _nearest(wanted: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.3)
+    tail = [name for name in known if name.split(".")[-1] == wanted.split(".")[-1]]
+    best = (tail or close)[:1]
+    hint = f"; did you mean {best[0]!r}?" if best else ""
+    return f"unknown configuration key {wanted!r}{hint}"
+
+
+def _preset_hint(text: str) -> str:
+    options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+    wanted = re.search(r"Could not find '\w+/([^']+)'", text)
+    if not options or not wanted:
+        return ""
+    close = difflib.get_close_matches(wanted.group(1), options, n=1, cutoff=0.3)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (there are: {', '.join(options)})"
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,152 @@
+"""`robocache train`: imitation from a dataset, resumed where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robocache.cli.configuration import load
+from robocache.cli.datasets import find_dataset, keep_keys
+from robocache.cli.progress import console, progress
+from robocache.core.errors import ConfigError
+from robocache.core.seeding import derive_seed
+from robocache.core.window import StreamInput, Window
+from robocache.datasets import Reader, WindowSampler, WindowTable, compute_statistics
+from robocache.learning import TrainerConfig, train
+from robocache.policies import FlowConfig, FlowPolicy, load_policy
+from robocache.runs import Run, RunStore, latest_checkpoint, verify_checkpoint
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """What is trained.
+
+    Attributes:
+        inputs: the streams it reads.
+        action: the stream it learns to predict.
+        rate_hz: rate of its action clock.
+        network: size and behaviour.
+    """
+
+    inputs: tuple[StreamInput, ...]
+    action: str
+    rate_hz: float
+    network: FlowConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        dataset: a folder, or the name of a collection.
+        hold_out: keys of episodes not to train on.
+        require_success: leave out episodes that are known to have failed.
+        seeds: one run is made for each.
+        init_from: a checkpoint to start from; it keeps its own statistics and architecture.
+        policy: what is trained.
+        trainer: how.
+    """
+
+    dataset: str
+    hold_out: tuple[str, ...]
+    require_success: bool
+    seeds: tuple[int, ...]
+    init_from: str | None
+    policy: PolicyConfig
+    trainer: TrainerConfig
+
+
+def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
+    """One run per training seed, each made now, continued, or found complete."""
+    config, plain = load("train", TrainConfig, overrides)
+    if not config.seeds:
+        raise ConfigError("seeds must name at least one training seed")
+    store = RunStore()
+    dataset = find_dataset(store, config.dataset)
+    keys = keep_keys(dataset, require_success=config.require_success, hold_out=config.hold_out)
+    if not keys:
+        raise ConfigError(f"{dataset.name} has no episode left to train on")
+    runs = []
+    for seed in config.seeds:
+        run_name = name if name is None or len(config.seeds) == 1 else f"{name}-seed{seed}"
+        runs.append(train_one(store, config, plain, dataset, keys, seed, run_name))
+    return runs
+
+
+def train_one(
+    store: RunStore,
+    config: TrainConfig,
+    plain: Mapping[str, Any],
+    dataset: Reader,
+    keys: Sequence[str],
+    seed: int,
+    name: str | None,
+) -> Run:
+    """The run of one training seed."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    start = None if config.init_from is None else store.find_checkpoint(config.init_from)
+    parents = [] if start is None else [verify_checkpoint(start)]
+    settings = {**plain, "dataset": dataset.fingerprint, "seeds": [seed], "init_from": parents}
+    threads = {"torch": torch.get_num_threads()}
+    with store.begin(
+        "train",
+        {**settings, "threads": threads},
+        name=name,
+        parents=parents,
+        seeds=[seed],
+        datasets={dataset.name: dataset.fingerprint},
+        threads=threads,
+    ) as run:
+        if run.complete:
+            console.print(f"run {run.id} is complete; nothing to do")
+            return run
+        console.print(f"run {run.id}: {len(keys)} of {len(dataset)} episodes of {dataset.name}")
+        policy, table = prepare(config, dataset, keys, seed, start)
+        sampler = WindowSampler(table, config.trainer.batch_size, seed)
+        with progress("train", "steps") as say:
+            path = train(
+                policy, sampler, config.trainer, run=run, store=store, seed=seed, progress=say
+            )
+        sha256 = verify_checkpoint(path)
+        run.finish({"steps": config.trainer.steps, "checkpoint": sha256, "windows": len(table)})
+        console.print(f"checkpoint {sha256[:12]} in {path}")
+        return run
+
+
+def prepare(
+    config: TrainConfig, dataset: Reader, keys: Sequence[str], seed: int, start: Path | None
+) -> tuple[FlowPolicy, WindowTable]:
+    """A policy with fresh weights (or those of `start`), and the windows it learns from."""
+    if start is not None:
+        policy = load_policy(start)
+        window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
+        return policy, WindowTable((dataset[key] for key in keys), window)
+    wanted = config.policy
+    window = Window(wanted.inputs, wanted.action, wanted.rate_hz, wanted.network.horizon)
+    table = WindowTable((dataset[key] for key in keys), window)
+    names = [*(view.stream for view in wanted.inputs), wanted.action]
+    statistics = compute_statistics((dataset[key] for key in keys), names, dataset.fingerprint)
+    torch.manual_seed(derive_seed(seed, "initial-weights"))
+    policy = FlowPolicy(
+        wanted.network,
+        inputs=wanted.inputs,
+        specs=table.specs,
+        action=wanted.action,
+        rate_hz=wanted.rate_hz,
+        statistics=statistics,
+    )
+    return policy, table
+
+
+def last_checkpoint(run: Run) -> Path:
+    """The final checkpoint of a complete run."""
+    path = latest_checkpoint(run.folder)
+    if path is None:
+        raise ConfigError(f"run {run.id} has no checkpoint")
+    return path

@@ -1,0 +1,21 @@
+"""Datasets as they lie on disk, and the aligned windows a policy is trained on."""
+
+from robocache.datasets.alignment import LiveAligner
+from robocache.datasets.episodes import EpisodeStore
+from robocache.datasets.reader import Reader, open_dataset
+from robocache.datasets.shards import read_episode, write_shard
+from robocache.datasets.statistics import compute_statistics
+from robocache.datasets.windows import Batch, WindowSampler, WindowTable
+
+__all__ = [
+    "Batch",
+    "EpisodeStore",
+    "LiveAligner",
+    "Reader",
+    "WindowSampler",
+    "WindowTable",
+    "compute_statistics",
+    "open_dataset",
+    "read_episode",
+    "write_shard",
+]

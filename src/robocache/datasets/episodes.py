@@ -1,0 +1,120 @@
+"""The episode store: a folder of immutable Parquet shards, read by key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robocache.core.episode import Episode
+from robocache.core.errors import CorruptFileError, DataError, unknown_name
+from robocache.datasets.shards import SUFFIX, read_episode, read_index
+
+
+class Place(NamedTuple):
+    """Where an episode lies, and its JSON record."""
+
+    shard: Path
+    row: int
+    record: dict[str, Any]
+
+
+class EpisodeStore:
+    """Reader of this project's own shards.
+
+    The same episode in two shards (an attempt that was killed before it was committed, and the one
+    that replaced it) counts once; two different episodes under one key are an error.
+
+    Args:
+        path: folder with `*.episodes.parquet` shards.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+        self.broken: list[DataError] = []
+        self._places: dict[str, Place] = {}
+        for shard in sorted(self.path.glob(f"*{SUFFIX}")):
+            try:
+                records = read_index(shard)
+            except CorruptFileError as error:
+                self.broken.append(error)
+                continue
+            for row, record in enumerate(records):
+                known = self._places.setdefault(record["key"], Place(shard, row, record))
+                if known.record["sha256"] != record["sha256"]:
+                    self.broken.append(
+                        CorruptFileError(
+                            f"the same key has other content in {known.shard.name}",
+                            file=shard,
+                            episode=record["key"],
+                        )
+                    )
+        self._keys = sorted(self._places)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over (key, content hash) in key order; shard layout does not enter."""
+        self.require_whole()
+        digest = hashlib.sha256()
+        for key in self._keys:
+            digest.update(f"{key} {self._places[key].record['sha256']}\n".encode())
+        return digest.hexdigest()
+
+    def require_whole(self) -> None:
+        """Raise the first unreadable shard, so that nobody trains on what is left by accident."""
+        if self.broken:
+            raise self.broken[0]
+
+    def keys(self) -> list[str]:
+        return list(self._keys)
+
+    def record(self, key: str) -> dict[str, Any]:
+        """Words, outcome and provenance of an episode, without reading its samples."""
+        return self._place(key).record
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, key: int | str) -> Episode:
+        place = self._place(self._keys[key] if isinstance(key, int) else key)
+        return read_episode(place.shard, place.row)
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[key] for key in self._keys)
+
+    def problems(self) -> Iterator[DataError]:
+        yield from self.broken
+        for key in self._keys:
+            try:
+                episode = self[key]
+            except DataError as error:
+                yield error
+                continue
+            for problem in episode.problems():
+                yield problem.located(file=self._places[key].shard)
+
+    def report(self) -> dict[str, Any]:
+        records = [place.record for place in self._places.values()]
+        tasks: dict[str, Counter[str]] = {}
+        streams: dict[str, Any] = {}
+        for record in records:
+            outcome = {True: "success", False: "failure", None: "unjudged"}
+            task = record["provenance"]["task"]
+            tasks.setdefault(task, Counter())[outcome[record["outcome"]["success"]]] += 1
+            streams.update(record["specs"])
+        return {
+            "format": "episodes",
+            "episodes": len(records),
+            "shards": len({place.shard for place in self._places.values()}),
+            "steps": sum(record["outcome"]["steps"] for record in records),
+            "tasks": {task: dict(counts) for task, counts in sorted(tasks.items())},
+            "streams": dict(sorted(streams.items())),
+        }
+
+    def _place(self, key: str) -> Place:
+        if key not in self._places:
+            raise unknown_name(f"episode of {self.name}", key, self._keys)
+        return self._places[key]

@@ -1,0 +1,233 @@
+"""Frames of a video file, exact by index, decoded when asked for.
+
+The order of frames is the order of their presentation times, found once by reading the packets
+without decoding them. Decoding seeks to the keyframe before a frame and goes forward from there;
+frames asked for together are decoded in one pass.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from robocache.core.errors import CorruptFileError
+
+OPEN_DECODERS = 8  # kept open per process; the one unused for longest is closed
+
+
+@dataclass(frozen=True, eq=False)
+class VideoIndex:
+    """Where the frames of a file are.
+
+    Attributes:
+        pts: (N,) int64 presentation times in units of the stream, increasing.
+        keyframes: (K,) int64 frame numbers at which decoding can start, increasing.
+        keyframe_dts: (K,) int64 times to seek to.
+        height, width: pixels.
+    """
+
+    pts: NDArray[np.int64]
+    keyframes: NDArray[np.int64]
+    keyframe_dts: NDArray[np.int64]
+    height: int
+    width: int
+
+
+class VideoFrames:
+    """Frames [start, stop) of a video file, as a read-only array (T, H, W, 3) uint8 RGB.
+
+    Takes whatever indexes the first axis of a numpy array: a number, a slice, integers, a mask.
+    May be pickled and used after a fork: decoders are opened again where they are needed.
+
+    Raises:
+        CorruptFileError: the file is missing, unreadable or truncated, or has no frames in the
+            range (on construction); or a frame cannot be decoded (when indexed).
+    """
+
+    dtype: np.dtype[Any] = np.dtype(np.uint8)
+
+    def __init__(self, path: str | Path, start: int = 0, stop: int | None = None) -> None:
+        self.path = Path(path)
+        self.index = video_index(self.path)
+        count = len(self.index.pts)
+        self.start, self.stop = start, count if stop is None else stop
+        if not 0 <= self.start < self.stop <= count:
+            raise CorruptFileError(
+                f"frames {start}..{stop} were asked for, the file has {count}", file=self.path
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), self.index.height, self.index.width, 3)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
+        numbers = np.asarray(np.arange(self.start, self.stop)[index])
+        wanted, place = np.unique(numbers.ravel(), return_inverse=True)
+        frames = np.empty((numbers.size, *self.shape[1:]), np.uint8)
+        for at, frame in enumerate(_decode(self.path, self.index, wanted.tolist())):
+            frames[place == at] = frame
+        return frames.reshape(*numbers.shape, *self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"VideoFrames({str(self.path)!r}, {self.start}, {self.stop}, shape={self.shape})"
+
+
+def video_index(path: Path) -> VideoIndex:
+    """The index of a file, kept for as long as the file does not change.
+
+    Raises:
+        CorruptFileError: missing, unreadable, truncated, or without frames.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise CorruptFileError(f"cannot be opened: {error.strerror}", file=path) from error
+    return _read_index(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _read_index(path: Path, size: int, mtime_ns: int) -> VideoIndex:
+    try:
+        with av.open(str(path)) as container:
+            stream = _video_stream(container, path)
+            declared = stream.frames
+            height, width = stream.codec_context.height, stream.codec_context.width
+            packets = [
+                (packet.pts, packet.dts, packet.is_keyframe)
+                for packet in container.demux(stream)
+                if packet.size and not packet.is_discard and not packet.is_corrupt
+            ]
+    except (av.FFmpegError, OSError) as error:
+        raise CorruptFileError(f"not a readable video ({error})", file=path) from error
+    if any(pts is None for pts, _, _ in packets):
+        raise CorruptFileError("has frames without presentation time", file=path)
+    if not packets or len(packets) < declared:
+        raise CorruptFileError(
+            f"truncated: its header tells of {declared} frames, {len(packets)} are there", file=path
+        )
+    return _sorted_index(packets, height, width, path)
+
+
+def _sorted_index(
+    packets: Sequence[tuple[Any, Any, bool]], height: int, width: int, path: Path
+) -> VideoIndex:
+    packets = sorted(packets, key=lambda packet: packet[0])
+    pts = np.array([packet[0] for packet in packets], np.int64)
+    if (np.diff(pts) == 0).any():
+        at = int(np.argmin(np.diff(pts)))
+        raise CorruptFileError(f"frames {at} and {at + 1} have the same time", file=path)
+    keys = [number for number, packet in enumerate(packets) if packet[2]]
+    if not keys:
+        raise CorruptFileError("has no keyframe to start decoding from", file=path)
+    dts = [packets[k][0] if packets[k][1] is None else packets[k][1] for k in keys]
+    return VideoIndex(pts, np.array(keys, np.int64), np.array(dts, np.int64), height, width)
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    if not container.streams.video:
+        raise CorruptFileError("has no video stream (no video, or cut off)", file=path)
+    return container.streams.video[0]
+
+
+class _Decoder:
+    """One open file and how far it has been decoded."""
+
+    def __init__(self, path: Path, index: VideoIndex) -> None:
+        self.path, self.index = path, index
+        self.lock = threading.Lock()
+        self.container = av.open(str(path))
+        self.stream = _video_stream(self.container, path)
+        self.stream.codec_context.thread_count = 1  # loaders run many decoders side by side
+        self.frames: Iterator[Any] = self.container.decode(self.stream)
+        self.next = 0
+
+    def frame(self, number: int) -> NDArray[np.uint8]:
+        """Frame `number` as (H, W, 3) uint8."""
+        key = int(np.searchsorted(self.index.keyframes, number, side="right")) - 1
+        ahead = self.next <= number
+        if not ahead or (key >= 0 and self.index.keyframes[key] > self.next):
+            self._seek(key)
+        frame = self._forward(number)
+        if frame is None and key >= 0:  # the container put us behind the frame
+            self._seek(-1)
+            frame = self._forward(number)
+        if frame is None or frame.is_corrupt:
+            raise CorruptFileError(f"frame {number} cannot be decoded", file=self.path)
+        pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+        if pixels.shape != (self.index.height, self.index.width, 3):
+            raise CorruptFileError(
+                f"frame {number} has shape {pixels.shape}, expected "
+                f"({self.index.height}, {self.index.width}, 3)",
+                file=self.path,
+            )
+        return pixels
+
+    def _seek(self, key: int) -> None:
+        """Go to a keyframe of the index; -1: to the beginning."""
+        first = min(int(self.index.pts[0]), int(self.index.keyframe_dts[0]))
+        time = first if key < 0 else int(self.index.keyframe_dts[key])
+        self.container.seek(time, stream=self.stream, backward=True)
+        self.frames = self.container.decode(self.stream)
+        self.next = 0
+
+    def _forward(self, number: int) -> Any | None:
+        """Decode up to frame `number`; None: it did not come."""
+        time = self.index.pts[number]
+        for frame in self.frames:
+            if frame.pts is None or frame.pts < time:
+                continue
+            self.next = int(np.searchsorted(self.index.pts, frame.pts, side="right"))
+            return frame if frame.pts == time else None
+        self.next = len(self.index.pts)
+        return None
+
+
+_decoders: dict[int, OrderedDict[Path, _Decoder]] = {}  # by process: a fork must not share them
+_decoders_lock = threading.Lock()
+
+
+def _decode(path: Path, index: VideoIndex, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    """Frames by increasing number."""
+    if not numbers:
+        return
+    try:
+        decoder = _decoder(path, index)
+        with decoder.lock:
+            for number in numbers:
+                yield decoder.frame(number)
+    except (av.FFmpegError, OSError) as error:
+        _forget(path)
+        raise CorruptFileError(f"cannot be decoded ({error})", file=path) from error
+
+
+def _decoder(path: Path, index: VideoIndex) -> _Decoder:
+    with _decoders_lock:
+        opened = _decoders.setdefault(os.getpid(), OrderedDict())
+        decoder = opened.pop(path, None)
+        if decoder is None or not np.array_equal(decoder.index.pts, index.pts):
+            decoder = _Decoder(path, index)
+        opened[path] = decoder
+        if len(opened) > OPEN_DECODERS:
+            opened.popitem(last=False)
+        return decoder
+
+
+def _forget(path: Path) -> None:
+    with _decoders_lock:
+        _decoders.get(os.getpid(), OrderedDict()).pop(path, None)

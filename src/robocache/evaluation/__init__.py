@@ -1,0 +1,1 @@
+"""Judging policies: open loop, closed loop, statistics, the gate and the report page."""

@@ -1,0 +1,5 @@
+"""The loops that train."""
+
+from robocache.learning.imitation import TrainerConfig, train
+
+__all__ = ["TrainerConfig", "train"]

@@ -1,0 +1,1 @@
+"""What all training loops share: schedule, weight average, training state on disk."""

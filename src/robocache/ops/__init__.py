@@ -1,0 +1,13 @@
+"""Tensor kernels. Knows tensors, not datasets or policies."""
+
+from robocache.ops.align import Aligned, align
+from robocache.ops.resample import ResamplePlan, apply_plan, plan_resample, resample_trajectories
+
+__all__ = [
+    "Aligned",
+    "ResamplePlan",
+    "align",
+    "apply_plan",
+    "plan_resample",
+    "resample_trajectories",
+]

@@ -1,0 +1,74 @@
+"""A policy on disk: `policy.json` says what it is, `policy.safetensors` holds its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from robocache.core.errors import CheckpointError, ConfigError, unknown_name
+from robocache.core.plugins import resolve
+from robocache.core.policy import Policy
+from robocache.policies.flow import FlowPolicy
+
+KINDS = {"flow": FlowPolicy}
+
+
+def save_policy(folder: Path, policy: FlowPolicy, weights: Mapping[str, Tensor]) -> None:
+    """Write a policy with these weights (for example an average of its own) into a folder."""
+    description = {"kind": policy.kind, **policy.to_json()}
+    (folder / "policy.json").write_text(json.dumps(description, indent=1, sort_keys=True))
+    save_file({n: t.contiguous() for n, t in weights.items()}, folder / "policy.safetensors")
+
+
+def load_policy(folder: str | Path) -> FlowPolicy:
+    """Read a policy from a checkpoint folder.
+
+    Raises:
+        CheckpointError: files are missing, damaged, or do not fit each other.
+        ConfigError: the kind of policy is unknown.
+    """
+    folder = Path(folder)
+    try:
+        description = json.loads((folder / "policy.json").read_text())
+        weights = load_file(folder / "policy.safetensors")
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder} is not a policy checkpoint: {error.filename} is missing"
+        ) from None
+    except (json.JSONDecodeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is damaged: {error}") from error
+    kind = description.pop("kind")
+    if kind not in KINDS:
+        raise unknown_name("kind of policy", kind, KINDS)
+    policy = KINDS[kind].from_json(description)
+    try:
+        policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"weights in {folder} do not fit policy.json: {error}") from None
+    return policy
+
+
+def make_policy(name: str) -> tuple[Policy, str]:
+    """A policy from outside this package, by entry point or `module:name`, and its identity.
+
+    The identity is the sha256 of the source file that defines it.
+
+    Raises:
+        ConfigError: it cannot be found, or is not a policy.
+    """
+    factory = resolve("policy", "robocache.policies", name, {})
+    policy = factory()
+    if not isinstance(policy, Policy):
+        raise ConfigError(
+            f"{name} is not a policy: it needs the attributes inputs, execute_steps and act"
+        )
+    module = importlib.import_module(factory.__module__)
+    return policy, hashlib.sha256(inspect.getsource(module).encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""FlowPolicy: a small language-conditioned flow-matching policy that acts in chunks.
+
+Flow matching with straight paths (Lipman et al., 2023): x_t = (1 - t) noise + t actions, the
+network predicts actions - noise, sampling integrates from t = 0 to 1 with Euler steps.
+Letters: B batch, H horizon, A action dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robocache.core.errors import MissingStreamError
+from robocache.core.seeding import generator
+from robocache.core.statistics import Statistics
+from robocache.core.stream import StreamSpec
+from robocache.core.window import ActionChunk, Observation, StreamInput
+from robocache.datasets.windows import Batch
+from robocache.policies.flow.config import Difference, FlowConfig
+from robocache.policies.flow.features import Features, safe_scale
+from robocache.policies.flow.network import VelocityField
+
+
+class FlowPolicy(nn.Module):
+    """The policy with all it needs to act: inputs, statistics, text and image processing.
+
+    Args:
+        config: size and behaviour.
+        inputs: the streams it reads.
+        specs: declaration of each of these streams and of the action stream.
+        action: name of the action stream it learns.
+        rate_hz: rate of the action clock.
+        statistics: of the input and action streams.
+    """
+
+    kind = "flow"
+
+    def __init__(
+        self,
+        config: FlowConfig,
+        *,
+        inputs: Sequence[StreamInput],
+        specs: Mapping[str, StreamSpec],
+        action: str,
+        rate_hz: float,
+        statistics: Statistics,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.inputs = tuple(inputs)
+        self.execute_steps = config.execute_steps
+        self.specs = {name: specs[name] for name in [*(v.stream for v in inputs), action]}
+        self.action = action
+        self.rate_hz = rate_hz
+        self.statistics = statistics
+        self.action_size = int(np.prod(specs[action].shape))
+        self.features = Features(config, inputs, specs, statistics)
+        self.network = VelocityField(
+            config.horizon * self.action_size, self.features.size, config.hidden, config.blocks
+        )
+        stats = statistics[action]
+        self._buffer("action_mean", stats.mean)
+        self._buffer("action_scale", safe_scale(stats.std))
+        self.eval()
+
+    def loss(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """Mean squared error of the velocity over valid actions.
+
+        Args:
+            batch: training windows on the policy's device.
+            random: CPU generator that noise and flow times are drawn from.
+        """
+        device = self.action_mean.device
+        target = (batch.actions - self.action_mean) / self.action_scale
+        noise = torch.randn(target.shape, generator=random).to(device)
+        time_B = torch.rand(len(target), generator=random).to(device)
+        time = time_B[:, None, None]
+        text = self.features.encode_text(batch.instructions)
+        kept = torch.rand(text.shape, generator=random) >= self.config.text_dropout
+        text = (text * kept / (1 - self.config.text_dropout)).to(device)
+        features = self.features(batch.values, batch.valid, text)
+        velocity = self.network((1 - time) * noise + time * target, time_B, features)
+        error = (velocity - (target - noise)).square().mean(dim=2)
+        mean: Tensor = (error * batch.action_valid).sum() / batch.action_valid.sum()
+        return mean
+
+    @torch.inference_mode()
+    def act(self, observations: Sequence[Observation], seeds: Sequence[int]) -> list[ActionChunk]:
+        """One chunk per observation; see `robocache.core.Policy`.
+
+        Raises:
+            MissingStreamError: an observation lacks an input.
+        """
+        chunks: list[ActionChunk] = []
+        rows = self.config.batch_rows
+        for start in range(0, len(observations), rows):
+            part = observations[start : start + rows]
+            actions = self._sample(part, seeds[start : start + rows])
+            chunks.extend(
+                ActionChunk(
+                    actions=actions[row],
+                    times_s=view.now_s + np.arange(self.config.horizon) / self.rate_hz,
+                )
+                for row, view in enumerate(part)
+            )
+        return chunks
+
+    def _sample(self, observations: Sequence[Observation], seeds: Sequence[int]) -> np.ndarray:
+        """(rows, H, A) actions for up to `batch_rows` observations, padded with the first."""
+        padding = self.config.batch_rows - len(observations)
+        padded = [*observations, *[observations[0]] * padding]
+        shape = (self.config.horizon, self.action_size)
+        noise = np.stack([generator(s, "flow-noise").standard_normal(shape) for s in seeds])
+        noise = np.concatenate([noise, np.zeros((padding, *shape))])
+        device = self.action_mean.device
+        x = torch.from_numpy(noise.astype(np.float32)).to(device)
+        values = {v.stream: self._stack(padded, v.stream).to(device) for v in self.inputs}
+        valid = {
+            view.stream: torch.from_numpy(np.stack([o.valid[view.stream] for o in padded])).to(
+                device
+            )
+            for view in self.inputs
+        }
+        text = self.features.encode_text([o.instruction for o in padded]).to(device)
+        observed = self.network.observe(self.features(values, valid, text))
+        for step in range(self.config.flow_steps):
+            time = torch.full((len(x),), step / self.config.flow_steps, device=device)
+            x = x + self.network.velocity(x, time, observed) / self.config.flow_steps
+        return (x * self.action_scale + self.action_mean).cpu().numpy()
+
+    def _stack(self, observations: Sequence[Observation], name: str) -> Tensor:
+        try:
+            return torch.from_numpy(np.stack([view.values[name] for view in observations]))
+        except KeyError:
+            have = ", ".join(sorted(observations[0].values))
+            raise MissingStreamError(f"not observed (streams: {have})", stream=name) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the weights; `from_json` builds the same policy."""
+        return {
+            "config": asdict(self.config),
+            "inputs": [view.to_json() for view in self.inputs],
+            "specs": {name: spec.to_json() for name, spec in self.specs.items()},
+            "action": self.action,
+            "rate_hz": self.rate_hz,
+            "statistics": self.statistics.to_json(),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> FlowPolicy:
+        """The policy described by `to_json`, with fresh weights."""
+        settings = dict(data["config"])
+        settings["differences"] = tuple(
+            Difference(
+                item["stream"],
+                tuple(item["columns"]),
+                item["reference"],
+                tuple(item["reference_columns"]),
+            )
+            for item in settings["differences"]
+        )
+        return FlowPolicy(
+            FlowConfig(**settings),
+            inputs=[StreamInput.from_json(view) for view in data["inputs"]],
+            specs={name: StreamSpec.from_json(spec) for name, spec in data["specs"].items()},
+            action=data["action"],
+            rate_hz=data["rate_hz"],
+            statistics=Statistics.from_json(data["statistics"]),
+        )
+
+    def _buffer(self, name: str, value: np.ndarray) -> None:
+        flat = torch.from_numpy(np.asarray(value, np.float32).reshape(-1))
+        self.register_buffer(name, flat, persistent=False)
+
+    action_mean: Tensor
+    action_scale: Tensor

@@ -1,0 +1,158 @@
+"""The local executor: a pool of processes, one committer, restartable at any moment.
+
+A worker leaves a durable shard and reports its rows; only the parent writes the ledger. A shard
+that was written but not committed when a process died is adopted at the next start. Episodes that
+were lost are made again with the same content, because each follows from its key alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from robocache.core.errors import RunError
+from robocache.datasets.shards import SUFFIX, read_episode, read_index
+from robocache.rollouts.plan import Job, RolloutPlan
+from robocache.rollouts.worker import PolicySource, Worker, ledger_row, start, work
+from robocache.runs import Ledger, LedgerRow, StopRequest, sweep
+
+Progress = Callable[[int, int, str], None]
+"""Called with episodes done, episodes in all, and a line of figures."""
+
+MAX_POOL_RESTARTS = 3
+
+
+def execute(
+    plan: RolloutPlan,
+    folder: Path,
+    ledger: Ledger,
+    *,
+    policy: PolicySource | None = None,
+    workers: int = 2,
+    batch: int = 20,
+    progress: Progress | None = None,
+) -> list[LedgerRow]:
+    """Make every episode of the plan that the ledger does not have yet.
+
+    Args:
+        plan: the episodes.
+        folder: where shards go. Whole shards that a killed process left uncommitted are
+            committed first; other files of its are removed.
+        ledger: rows of the finished episodes.
+        policy: who acts; None: the environment's scripted expert.
+        workers: processes; 0 works in this one.
+        batch: episodes run in lockstep by one worker.
+        progress: told after every batch.
+
+    Returns:
+        The rows of the plan's episodes, in the plan's order.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; running batches were finished and committed.
+        RunError: worker processes keep dying.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    adopt(folder, ledger)
+    sweep(ledger, folder)
+    jobs = plan.jobs()
+    done = ledger.keys()
+    missing = [job for job in jobs if job.key not in done]
+    finished = len(jobs) - len(missing)
+    make = functools.partial(Worker, plan, folder, policy)
+    batches = [missing[i : i + batch] for i in range(0, len(missing), batch)]
+    with StopRequest() as stop:
+        if workers == 0:
+            results = _in_process(make, batches, stop)
+        else:
+            results = _in_pool(make, batches, stop, min(workers, max(1, len(batches))))
+        for rows in results:
+            ledger.commit(rows)
+            finished += len(rows)
+            if progress is not None:
+                solved = sum(bool(row.success) for row in rows)
+                progress(finished, len(jobs), f"last batch {solved}/{len(rows)} solved")
+        if stop.requested and finished < len(jobs):
+            raise KeyboardInterrupt
+    by_key = {row.key: row for row in ledger.rows()}
+    return [by_key[job.key] for job in jobs]
+
+
+def adopt(folder: Path, ledger: Ledger) -> int:
+    """Commit the episodes of whole shards that no ledger row names; how many were new.
+
+    Raises:
+        CorruptFileError: such a shard is damaged; nothing is removed.
+    """
+    known = ledger.shards()
+    adopted = 0
+    for shard in sorted(folder.glob(f"*{SUFFIX}")):
+        if shard.name not in known:
+            rows = [
+                ledger_row(shard, read_episode(shard, row)) for row in range(len(read_index(shard)))
+            ]
+            adopted += len(rows) - len(ledger.commit(rows))
+    return adopted
+
+
+def _in_process(
+    make: Callable[[], Worker], batches: Iterable[Sequence[Job]], stop: StopRequest
+) -> Iterator[list[LedgerRow]]:
+    worker = make()
+    for jobs in batches:
+        if stop.requested:
+            return
+        yield worker.write(jobs)
+
+
+def _in_pool(
+    make: Callable[[], Worker], batches: Sequence[Sequence[Job]], stop: StopRequest, workers: int
+) -> Iterator[list[LedgerRow]]:
+    """Rows of each batch as it is finished; a pool whose process was killed is started again."""
+    waiting = list(batches)
+    restarts = 0
+    while waiting and not stop.requested:
+        try:
+            with _pool(make, workers) as pool:
+                yield from _drain(pool, waiting, stop, workers)
+        except BrokenProcessPool as error:
+            restarts += 1
+            if restarts > MAX_POOL_RESTARTS:
+                raise RunError(
+                    f"worker processes died {restarts} times (out of memory?); "
+                    f"what is finished is kept, run the same command again"
+                ) from error
+
+
+def _drain(
+    pool: ProcessPoolExecutor, waiting: list[Sequence[Job]], stop: StopRequest, workers: int
+) -> Iterator[list[LedgerRow]]:
+    """Keep `workers` batches running; a batch leaves `waiting` when its rows are here."""
+    running: dict[Future[list[LedgerRow]], Sequence[Job]] = {}
+    queue = list(waiting)
+    while queue or running:
+        while queue and len(running) < workers and not stop.requested:
+            jobs = queue.pop(0)
+            running[pool.submit(work, jobs)] = jobs
+        if not running:
+            return
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            jobs = running.pop(future)
+            rows = future.result()
+            waiting.remove(jobs)
+            yield rows
+
+
+def _pool(make: Callable[[], Worker], workers: int) -> ProcessPoolExecutor:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start,
+        initargs=(make,),
+    )

@@ -1,0 +1,112 @@
+"""SensorSuite: what a latency model does to an environment's samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from robocache.core.env import EnvSpec, Samples, Step
+from robocache.core.errors import ConfigError, EnvError
+from robocache.core.stream import StreamSpec
+from robocache.envs import SensorSuite
+from robocache.sim_to_real import LatencyConfig, LatencySimulator
+from robocache.testing import check_env
+
+
+class Counter:
+    """Two sensors at 100 Hz and 50 Hz whose value is the time of capture."""
+
+    instruction = "count"
+
+    def __init__(self) -> None:
+        self.spec = EnvSpec(
+            name="counter",
+            version="1",
+            control_rate_hz=50.0,
+            action_low=np.zeros(1, np.float32),
+            action_high=np.ones(1, np.float32),
+            streams={"fast": StreamSpec((), "float64", 100.0), "slow": StreamSpec((), "float64")},
+            max_steps=40,
+        )
+
+    def reset(self, seed: int) -> Step:
+        self.count, self.seed = 0, seed
+        zero = np.zeros(1)
+        return Step(0.0, {"fast": Samples(zero, zero), "slow": Samples(zero, zero)})
+
+    def step(self, action: NDArray[np.float32]) -> Step:
+        self.count += 1
+        now = self.count / 50
+        fast, slow = np.array([now - 0.01, now]), np.array([now])
+        values = fast + 1e-3 * self.seed
+        return Step(
+            now,
+            {"fast": Samples(values, fast), "slow": Samples(slow, slow)},
+            truncated=self.count == 40,
+        )
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class WithExpert(Counter):
+    def expert_action(self) -> NDArray[np.float32]:
+        return np.full(1, 0.5, np.float32)
+
+
+LATENCY = LatencyConfig(mean_s=0.03, jitter_s=0.01, drop_probability=0.3)
+
+
+def collect(seed: int) -> dict[str, list[Samples]]:
+    suite = SensorSuite(Counter(), {"fast": LATENCY})
+    seen: dict[str, list[Samples]] = {}
+    for step in [suite.reset(seed)] + [suite.step(np.zeros(1, np.float32)) for _ in range(40)]:
+        for name, samples in step.samples.items():
+            assert len(samples.times_s)
+            seen.setdefault(name, []).append(samples)
+    return seen
+
+
+def test_samples_are_those_of_the_latency_simulator() -> None:
+    seen = collect(9)
+    fast = seen["fast"]
+    times = np.concatenate([[0.0], *[[k / 50 - 0.01, k / 50] for k in range(1, 41)]])
+    kept, available = LatencySimulator(LATENCY, 9, "fast").deliver(times)
+    assert 0 < kept.sum() < len(times)
+    np.testing.assert_array_equal(np.concatenate([s.times_s for s in fast]), times[kept])
+    assert all(s.available_s is not None for s in fast)
+    np.testing.assert_array_equal(
+        np.concatenate([s.available_s for s in fast if s.available_s is not None]),
+        available[kept],
+    )
+    values = np.concatenate([s.values for s in fast])
+    np.testing.assert_allclose(values[1:], times[kept][1:] + 9e-3)
+    assert all(s.available_s is None for s in seen["slow"]) and len(seen["slow"]) == 41
+
+
+def test_the_suite_keeps_the_contract() -> None:
+    check_env(lambda: SensorSuite(WithExpert(), {"fast": LATENCY, "slow": LATENCY}))
+
+
+def test_delays_add_up() -> None:
+    """A suite around a suite starts from when the inner one delivers."""
+    inner = SensorSuite(Counter(), {"slow": LatencyConfig(mean_s=0.1)})
+    suite = SensorSuite(inner, {"slow": LatencyConfig(mean_s=0.2)})
+    slow = suite.reset(0).samples["slow"]
+    assert slow.times_s.tolist() == [0.0] and slow.available_s == pytest.approx([0.3])
+
+
+def test_unknown_streams_are_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'fast'"):
+        SensorSuite(Counter(), {"fst": LatencyConfig()})
+
+
+def test_expert_and_close_pass_through() -> None:
+    env = WithExpert()
+    suite = SensorSuite(env, {})
+    assert suite.expert_action() == 0.5 and suite.instruction == "count" and suite.spec is env.spec
+    suite.close()
+    assert env.closed
+    with pytest.raises(EnvError, match="no expert"):
+        SensorSuite(Counter(), {}).expert_action()

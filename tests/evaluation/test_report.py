@@ -1,0 +1,215 @@
+"""The page: holds the numbers, loads nothing, trusts no text."""
+
+from __future__ import annotations
+
+import re
+import struct
+import xml.etree.ElementTree as ElementTree
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robocache.core import Episode, Stream, StreamSpec
+from robocache.core.errors import DataError, ShapeError
+from robocache.evaluation.charts import Curve, draw
+from robocache.evaluation.gate import judge
+from robocache.evaluation.report import (
+    FilmStrip,
+    OpenLoopRow,
+    OpenLoopTable,
+    ReportData,
+    TaskRow,
+    render_report,
+    write_report,
+)
+from robocache.evaluation.statistics import Proportion, mean_interval
+from robocache.evaluation.timeline import stream_timeline
+
+VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: text, attributes, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def png() -> bytes:
+    """A PNG of one grey pixel."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    pixel = zlib.compress(b"\0\x80")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixel) + chunk(b"IEND", b"")
+    )
+
+
+def full_report() -> ReportData:
+    keys = [f"door/{i}" for i in range(50)]
+    candidate = {key: i < 42 for i, key in enumerate(keys)}
+    baseline = {key: i < 30 or 42 <= i < 44 for i, key in enumerate(keys)}
+    times = np.arange(100) / 50
+    camera = Stream(
+        np.zeros((100, 1), np.float32), times, StreamSpec((1,), rate_hz=50.0), times + 0.031
+    )
+    steps = np.arange(5000)
+    return ReportData(
+        title="Flow on two tasks",
+        summary=["Trained on 400 demonstrations."],
+        tasks=[
+            TaskRow("window-open", Proportion.wilson(17, 20), Proportion.wilson(3, 20)),
+            TaskRow("<script>alert(1)</script>", Proportion.wilson(1, 20), None),
+        ],
+        overall=[TaskRow("All", Proportion.wilson(42, 50), Proportion.wilson(32, 50))],
+        verdict=judge(candidate, baseline),
+        promotion="Promoted to production & kept.",
+        curves=[
+            Curve("training loss", steps, 3.0 / (steps + 1)),
+            Curve("rate", [0, 1], [5, 6], "Hz"),
+        ],
+        timeline=stream_timeline(Episode("drawer/0007", {"camera": camera})),
+        strips=[FilmStrip("a strip", png())],
+        open_loop=OpenLoopTable("error (m)", [OpenLoopRow("x", mean_interval([0.1, 0.2, 0.3]))]),
+        manifest={"command": "robocache eval", "source": "https://example.org/data", "n": [1, 2]},
+    )
+
+
+def test_the_page_holds_the_numbers() -> None:
+    data = full_report()
+    text = " ".join(Page(render_report(data)).text.split())
+    assert data.verdict is not None
+    for part in (
+        "Accepted",
+        data.verdict.explain(),
+        "Promoted to production & kept.",
+        "Trained on 400 demonstrations.",
+        "85.0 % 64.0 – 94.8 17 / 20",
+        "15.0 % 5.2 – 36.0 3 / 20",
+        "only the candidate 12",
+        "only the baseline 2",
+        "31.0",
+        "training loss",
+        "6 Hz",
+        "0.2 -0.04841 – 0.4484 n = 3",
+        "robocache eval",
+    ):
+        assert part in text, part
+
+
+def test_bars_and_whiskers_are_drawn_to_scale() -> None:
+    html = render_report(full_report())
+    assert '<rect class="bar" width="85.00" height="10"/>' in html
+    interval = Proportion.wilson(17, 20)
+    assert f'class="whisker" d="M{100 * interval.low:.2f} 5H{100 * interval.high:.2f}' in html
+
+
+def test_tasks_are_sorted_below_the_overall_row() -> None:
+    html = render_report(full_report())
+    body = html[html.index('<table class="success') :]
+    rows = re.findall(r'<th scope="row">(.*?)</th>', body[: body.index("</table>")])
+    assert rows == ["All", "&lt;script&gt;alert(1)&lt;/<wbr>script&gt;", "window-open"]
+
+
+def test_the_page_loads_nothing() -> None:
+    html = render_report(full_report())
+    page = Page(html)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    assert "@import" not in html and "default-src 'none'" in html
+    assert not re.search(r"url\((?!#)", html)
+    for name, value in page.attributes:
+        if name.startswith("xmlns"):
+            continue
+        assert "//" not in value, (name, value)
+        if name in {"src", "href", "xlink:href"}:
+            assert value.startswith(("data:image/png;base64,", "#"))
+
+
+def test_text_is_never_markup() -> None:
+    hostile = '"><img src=x onerror=alert(1)>'
+    data = ReportData(
+        title=hostile,
+        summary=[hostile],
+        tasks=[TaskRow(hostile, Proportion.wilson(1, 2))],
+        curves=[Curve(hostile, [0, 1], [1, 2], unit=hostile)],
+        strips=[FilmStrip(hostile, png())],
+        manifest={hostile: {"k": hostile}},
+    )
+    page = Page(render_report(data))
+    assert page.tags.count("img") == 1
+    assert "onerror" not in {name for name, _ in page.attributes}
+
+
+def test_parts_without_data_are_left_out() -> None:
+    html = render_report(ReportData(title="Nothing yet"))
+    assert "<section" not in html and "Nothing yet" in html
+    alone = render_report(ReportData("t", tasks=[TaskRow("a", Proportion.wilson(1, 2))]))
+    assert "Baseline" not in alone
+
+
+def test_the_same_data_gives_the_same_bytes_and_a_small_file(tmp_path: Path) -> None:
+    for name in ("one.html", "two.html"):
+        write_report(tmp_path / name, full_report())
+    first = (tmp_path / "one.html").read_bytes()
+    assert first == (tmp_path / "two.html").read_bytes()
+    assert len(first) < 5_000_000
+
+
+def test_a_million_points_stay_small_and_keep_their_extremes() -> None:
+    values = np.ones(1_000_000)
+    values[777_777] = 9.0
+    svg = str(draw(Curve("loss", np.arange(1_000_000), values)).svg)
+    assert len(svg) < 100_000
+    assert ">9<" in svg or ">8<" in svg  # the axis reaches the single spike
+
+
+def test_curves_are_well_formed_and_take_the_colours_of_the_page() -> None:
+    svg = str(draw(Curve("loss", [0, 1, 2], [1.0, 10.0, 1000.0])).svg)
+    ElementTree.fromstring(svg)
+    assert "var(--accent)" in svg and not re.search(r"#0[123]0[123]0[123]", svg)
+
+
+def test_values_that_are_not_finite_are_counted_not_hidden() -> None:
+    chart = draw(Curve("loss", [0, 1, 2, 3], [3.0, float("nan"), float("inf"), 2.0]))
+    assert chart.missing == 2 and chart.last == "2"
+    lost = draw(Curve("loss", [0], [float("nan")]))
+    assert lost.missing == 1 and lost.last == "no finite value"
+    page = Page(render_report(ReportData("t", curves=[Curve("loss", [0, 1], [1, np.nan])])))
+    assert "1 not finite." in page.text
+
+
+def test_bad_parts_are_refused() -> None:
+    with pytest.raises(ShapeError, match="curve 'loss' needs"):
+        draw(Curve("loss", [0, 1], [1.0]))
+    with pytest.raises(DataError, match="'a strip' is not a PNG"):
+        FilmStrip("a strip", b"GIF89a")
