@@ -17,8 +17,13 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-slow gpu stress bench: $(INSTALLED)
+slow gpu stress: $(INSTALLED)
 	$(BIN)/python -m pytest -m $@
+
+bench: $(INSTALLED)
+	set -e; for name in env_steps loader evaluation; do \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json; \
+	done
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

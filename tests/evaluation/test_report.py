@@ -213,3 +213,24 @@ def test_bad_parts_are_refused() -> None:
         draw(Curve("loss", [0, 1], [1.0]))
     with pytest.raises(DataError, match="'a strip' is not a PNG"):
         FilmStrip("a strip", b"GIF89a")
+
+
+def test_manifest_values_are_short_where_they_can_be_and_absent_where_empty() -> None:
+    manifest = {
+        "threads": {"torch": 2},
+        "gpus": [],
+        "error": None,
+        "seeds": [0],
+        "big": ["x" * 200],
+    }
+    html = render_report(ReportData("t", manifest=manifest))
+    shown = dict(re.findall(r'<th scope="row">(.*?)</th><td><pre>(.*?)</pre>', html, re.DOTALL))
+    assert shown["threads"] == "{&#34;torch&#34;: 2}"
+    assert shown["seeds"] == "[0]"
+    assert shown["big"].count("\n") == 2
+    assert set(shown) == {"threads", "seeds", "big"}
+
+
+def test_film_strips_come_with_their_note() -> None:
+    data = ReportData("t", strips=[FilmStrip("a strip", png())], strips_note="A ring is the goal.")
+    assert "A ring is the goal." in Page(render_report(data)).text

@@ -10,15 +10,16 @@ from typing import Any
 from robocache.cli.configuration import load
 from robocache.cli.datasets import EPISODES
 from robocache.cli.progress import console, progress
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, unknown_name
 from robocache.envs import make_env
-from robocache.envs.metaworld import ALL_TASKS, MT10
+from robocache.envs.metaworld import ALL_TASKS, MT10, SCENES
 from robocache.rollouts import PolicySource, RolloutPlan, execute
 from robocache.runs import Ledger, LedgerRow, Run, RunStore
 from robocache.sim_to_real import LatencyConfig
 
 TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
     "mt10": tuple(f"metaworld/{task}" for task in MT10),
+    "scenes": tuple(f"metaworld/{scene}" for scene in SCENES),
     "metaworld": tuple(f"metaworld/{task}" for task in ALL_TASKS),
 }
 
@@ -90,6 +91,9 @@ def make_plan(
     first = make_env(names[0], **options)
     version = first.spec.version
     first.close()
+    for stream in sensors.latency:
+        if stream not in first.spec.streams:
+            raise unknown_name(f"stream of {names[0]}", stream, first.spec.streams)
     return RolloutPlan(
         tasks=names,
         episodes=episodes,
@@ -98,7 +102,7 @@ def make_plan(
         actor=actor,
         env_version=version,
         env_options=options,
-        latency={n: c for n, c in sensors.latency.items() if n in first.spec.streams},
+        latency=dict(sensors.latency),
         expert_noise=expert_noise,
         steps_after_success=steps_after_success,
     )
@@ -147,7 +151,8 @@ def collect(overrides: Sequence[str], name: str | None) -> Run:
         steps_after_success=config.steps_after_success,
     )
     store = RunStore()
-    with store.begin("collect", result_config(plain), name=name, seeds=[config.seed]) as run:
+    settings = {**result_config(plain), "environment": plan.env_version}
+    with store.begin("collect", settings, name=name, seeds=[config.seed]) as run:
         ledger = Ledger(store.engine, run.id)
         if not run.complete:
             rows = make_episodes(

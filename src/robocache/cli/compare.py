@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from robocache.cli.configuration import load
-from robocache.cli.evaluate import Judged, evaluate_closed_loop, print_closed_loop
+from robocache.cli.evaluate import Judged, evaluate_closed_loop, find_policy, print_closed_loop
 from robocache.cli.progress import console
 from robocache.core.errors import ConfigError
 from robocache.evaluation.closed_loop import paired_outcomes
@@ -33,14 +33,14 @@ def compare(
     plan_overrides = [text for text in overrides if text not in rule_overrides]
     rule, _ = load("compare", CompareConfig, rule_overrides)
     store = RunStore()
+    if find_policy(store, candidate)[1] == find_policy(store, baseline)[1]:
+        raise ConfigError("candidate and baseline are the same checkpoint")
     console.print(f"candidate {candidate}")
     first = evaluate_closed_loop(store, candidate, plan_overrides)
     print_closed_loop(first.result())
     console.print(f"baseline {baseline}")
     second = evaluate_closed_loop(store, baseline, plan_overrides)
     print_closed_loop(second.result())
-    if first.sha256 == second.sha256:
-        raise ConfigError("candidate and baseline are the same checkpoint")
     verdict = judge(paired_outcomes(first.rows), paired_outcomes(second.rows), rule.gate)
     plan = {
         "tasks": list(first.plan.tasks),

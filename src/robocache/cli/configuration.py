@@ -24,6 +24,9 @@ from robocache.core.errors import ConfigError, RoboCacheError
 
 T = TypeVar("T")
 
+OPEN_TABLES = ("env.", "sensors.latency.")
+"""Tables whose keys belong to the environment, not to this package."""
+
 
 def load(verb: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[str, Any]]:
     """The configuration of a verb.
@@ -40,6 +43,7 @@ def load(verb: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[
         ConfigError: unknown key or preset (with the nearest name), or a value that does not fit.
     """
     register_defaults()
+    overrides = [_opened(text) for text in overrides]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("robocache.conf", version_base="1.3"):
@@ -86,11 +90,9 @@ def register_defaults() -> None:
 def explain(error: Exception, verb: str) -> str:
     """Hydra's complaint in words that help, with the nearest known key."""
     text = str(error)
-    missing = re.search(r"Key '([^']+)' is not in struct", text)
-    if missing:
-        full = re.search(r"Could not override '([^']+)'", text)
-        wanted = full.group(1) if full else missing.group(1)
-        return _nearest(wanted, known_keys(verb))
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    if unknown:
+        return _nearest(unknown.group(1), known_keys(verb))
     absent = re.search(r"[Mm]issing mandatory value: (\S+)", text)
     if absent:
         return f"{absent.group(1)} must be given: add {absent.group(1)}=... to the command"
@@ -114,7 +116,7 @@ def _dotted(data: Mapping[Any, Any], prefix: str) -> Iterable[str]:
 
 
 def _nearest(wanted: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.3)
+    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
     tail = [name for name in known if name.split(".")[-1] == wanted.split(".")[-1]]
     best = (tail or close)[:1]
     hint = f"; did you mean {best[0]!r}?" if best else ""
@@ -129,6 +131,11 @@ def _preset_hint(text: str) -> str:
     close = difflib.get_close_matches(wanted.group(1), options, n=1, cutoff=0.3)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{hint} (there are: {', '.join(options)})"
+
+
+def _opened(override: str) -> str:
+    """An override of a table that takes any key, marked as allowed to add one."""
+    return f"++{override}" if override.startswith(OPEN_TABLES) else override
 
 
 def _number(value: Any) -> Any:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.markup import escape
 
-from robocache.cli.datasets import EPISODES
+from robocache.cli.datasets import EPISODES, recorded
 from robocache.cli.progress import console
 from robocache.datasets import open_dataset
 from robocache.runs import RunStore
@@ -16,7 +16,8 @@ from robocache.runs import RunStore
 
 def inspect(text: str, as_json: bool) -> int:
     """Print the report and all problems; the number of problems."""
-    folder = Path(text) if Path(text).is_dir() else RunStore().get(text).folder / EPISODES
+    run = recorded(RunStore(), text)
+    folder = Path(text) if run is None else run.folder / EPISODES
     dataset = open_dataset(folder)
     problems = list(dataset.problems())
     report = dataset.report()
@@ -35,7 +36,7 @@ def inspect(text: str, as_json: bool) -> int:
         return len(problems)
     _print_report(report)
     for problem in problems:
-        console.print(f"[red]{type(problem).__name__}[/red] {problem}", markup=True)
+        console.print(f"[red]{type(problem).__name__}[/red] {escape(str(problem))}")
     console.print(f"{len(problems)} problems" if problems else "no problems found")
     return len(problems)
 
@@ -44,21 +45,15 @@ def _print_report(report: dict[str, Any]) -> None:
     streams = report.get("streams", {})
     for name, value in report.items():
         if name != "streams":
-            console.print(f"{name}: {json.dumps(value, default=str)}")
+            console.print(f"{name}: {json.dumps(value, default=str)}", markup=False)
     if not isinstance(streams, dict):
         return
-    table = Table("stream", "shape", "dtype", "rate", "clock", "alignment", "privileged")
+    console.print(f"  {'stream':34} {'shape':15} {'dtype':8} {'rate':8} {'clock':9}")
     for name, spec in streams.items():
-        rate = spec.get("rate_hz")
-        alignment = spec.get("alignment")
-        method = alignment.get("method", "") if isinstance(alignment, dict) else alignment or ""
-        table.add_row(
-            name,
-            str(tuple(spec.get("shape", ()))),
-            str(spec.get("dtype", "")),
-            "once" if rate is None else f"{rate:g} Hz",
-            str(spec.get("clock", "")),
-            str(method),
-            "yes" if spec.get("privileged") else "",
+        rate = "once" if spec.get("rate_hz") is None else f"{spec['rate_hz']:g} Hz"
+        shape = str(tuple(spec.get("shape", ()))).replace(" ", "")
+        kind = "privileged" if spec.get("privileged") else ""
+        console.print(
+            f"  {name:34} {shape:15} {spec.get('dtype', ''):8} {rate:8} "
+            f"{spec.get('clock', ''):9} {kind}".rstrip()
         )
-    console.print(table)

@@ -4,35 +4,53 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, DataError, unknown_name
 from robocache.datasets import EpisodeStore, Reader, open_dataset
-from robocache.runs import RunStore
+from robocache.runs import RunRecord, RunStore
 
 EPISODES = "episodes"
 """Folder of a run that holds its shards."""
 
 
-def find_dataset(store: RunStore, text: str) -> Reader:
-    """The dataset in the folder `text`, or made by the run called `text`.
+def recorded(store: RunStore, text: str) -> RunRecord | None:
+    """The run called `text`; None where no run is called so and there is such a folder.
 
     Raises:
-        ConfigError: neither a folder nor a run that made episodes.
-        DataError: a shard is unreadable.
+        ConfigError: neither.
     """
-    if Path(text).is_dir():
+    known = any(record.id == text for record in store.runs())
+    return None if not known and Path(text).is_dir() else store.get(text)
+
+
+def find_dataset(store: RunStore, text: str) -> Reader:
+    """The dataset made by the run called `text`, or in the folder `text`.
+
+    Raises:
+        ConfigError: neither a run that made episodes nor a folder.
+        DataError: a shard is unreadable, or not as it was collected.
+    """
+    record = recorded(store, text)
+    if record is None:
         found = open_dataset(text)
     else:
-        record = store.get(text)
         folder = record.folder / EPISODES
         if not folder.is_dir():
             raise ConfigError(f"run {text!r} ({record.verb}) made no episodes")
-        if record.verb == "collect" and record.status != "complete":
+        if record.status != "complete":
             raise ConfigError(
-                f"dataset {text!r} is not complete (collection {record.status}); "
-                f"run its collect command again first"
+                f"dataset {text!r} is not complete ({record.verb} {record.status}); "
+                f"run its {record.verb} command again first"
             )
         found = open_dataset(folder)
         found.name = text
+        made = record.metrics["fingerprint"]
+        if found.fingerprint != made:
+            raise DataError(
+                f"its {len(found)} episodes are not those that run {text!r} made (fingerprint "
+                f"{found.fingerprint[:12]}, was {made[:12]}); restore the folder from a copy, or "
+                f"make them again under another name",
+                file=folder,
+            )
     if isinstance(found, EpisodeStore):
         found.require_whole()
     return found
@@ -47,7 +65,7 @@ def keep_keys(dataset: Reader, *, require_success: bool, hold_out: tuple[str, ..
     keys = dataset.keys()
     for key in hold_out:
         if key not in keys:
-            raise ConfigError(f"cannot hold out {key!r}: {dataset.name} has no such episode")
+            raise unknown_name(f"episode of {dataset.name} to hold out", key, keys)
     kept = [key for key in keys if key not in hold_out]
     if require_success and isinstance(dataset, EpisodeStore):
         kept = [key for key in kept if dataset.record(key)["outcome"]["success"] is not False]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from robocache.cli.collect import collect
 from robocache.cli.compare import compare, describe, promote
-from robocache.cli.evaluate import find_policy
 from robocache.cli.progress import console
 from robocache.cli.report import write_comparison
 from robocache.cli.train import train_all
@@ -55,7 +54,6 @@ def demo(*, episodes: int, steps: int, layouts: int, tasks: Sequence[str]) -> No
         verdict=verdict,
         candidate=first,
         baseline=second,
-        sources=(find_policy(store, candidate)[0], find_policy(store, baseline)[0]),
         training=training,
         promotion=promotion,
     )

@@ -13,11 +13,13 @@ from robocache.cli.collect import (
     make_episodes,
     make_plan,
     result_config,
+    task_names,
 )
 from robocache.cli.configuration import load
 from robocache.cli.datasets import find_dataset
 from robocache.cli.progress import console
 from robocache.core.errors import unknown_name
+from robocache.core.plugins import installed
 from robocache.core.window import Window
 from robocache.datasets import WindowTable
 from robocache.evaluation.closed_loop import ClosedLoopResult, summarise
@@ -76,11 +78,13 @@ def find_policy(store: RunStore, text: str) -> tuple[PolicySource, str]:
     Returns:
         Where workers load it from, and the hash that identifies it.
     """
-    if ":" in text and not text.startswith("slot:"):
+    outside = ":" in text and not text.startswith("slot:")
+    if outside or text in installed("robocache.policies"):
         return PolicySource(name=text), make_policy(text)[1]
     path = store.find_checkpoint(text)
+    sha256 = verify_checkpoint(path)
     load_policy(path)
-    return PolicySource(checkpoint=path), verify_checkpoint(path)
+    return PolicySource(checkpoint=path), sha256
 
 
 def evaluate_closed_loop(
@@ -91,14 +95,19 @@ def evaluate_closed_loop(
     source, sha256 = find_policy(store, policy)
     plan = make_plan(
         config.tasks,
-        config.env,
+        env_options(config, overrides),
         config.sensors,
         episodes=config.episodes,
         seed=config.seed,
         purpose="evaluate",
         actor=sha256,
     )
-    settings = {**result_config(plain), "tasks": list(plan.tasks), "policy": sha256}
+    settings = {
+        **result_config(plain),
+        "tasks": list(plan.tasks),
+        "policy": sha256,
+        "environment": plan.env_version,
+    }
     with store.begin("eval", settings, name=name, seeds=[config.seed], parents=[sha256]) as run:
         ledger = Ledger(store.engine, run.id)
         if run.complete:
@@ -117,6 +126,15 @@ def evaluate_closed_loop(
     return Judged(run, sha256, rows, plan)
 
 
+def env_options(config: EvalConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """The environments' options; held-out phrases are a default for Meta-World alone."""
+    names = task_names(config.tasks)
+    asked = any(text.lstrip("+").startswith("env.phrases") for text in overrides)
+    if asked or any(name.startswith("metaworld/") for name in names):
+        return config.env
+    return {name: value for name, value in config.env.items() if name != "phrases"}
+
+
 def print_closed_loop(result: ClosedLoopResult) -> None:
     """Success per task and overall, with 95 % Wilson intervals."""
     for task, rate in result.tasks.items():
@@ -126,12 +144,14 @@ def print_closed_loop(result: ClosedLoopResult) -> None:
     console.print(f"  {'overall':36} {result.overall}")
 
 
-def evaluate_recordings(store: RunStore, policy: str, overrides: Sequence[str]) -> OpenLoopResult:
-    """Open loop on a dataset; printed, and kept in a run."""
+def evaluate_recordings(
+    store: RunStore, policy: str, overrides: Sequence[str], name: str | None = None
+) -> OpenLoopResult:
+    """Open loop on a dataset, or the result of the same command before; printed, kept in a run."""
     config, plain = load("open_loop", OpenLoopConfig, overrides)
     path = store.find_checkpoint(policy)
-    loaded = load_policy(path)
     sha256 = verify_checkpoint(path)
+    loaded = load_policy(path)
     dataset = find_dataset(store, config.dataset)
     known = dataset.keys()
     keys = list(config.episodes) or known
@@ -143,16 +163,19 @@ def evaluate_recordings(store: RunStore, policy: str, overrides: Sequence[str]) 
     with store.begin(
         "open-loop",
         settings,
-        name=None,
+        name=name,
         parents=[sha256],
         datasets={dataset.name: dataset.fingerprint},
         seeds=[config.seed],
     ) as run:
-        table = WindowTable((dataset[key] for key in keys), window)
-        mean = loaded.statistics[loaded.action].mean.reshape(-1)
-        result = evaluate_open_loop(loaded, table, mean, config)
-        if not run.complete:
-            atomic_write(run.folder / "open_loop.json", json.dumps(result.to_json()).encode())
+        file = run.folder / "open_loop.json"
+        if run.complete:
+            result = OpenLoopResult.from_json(json.loads(file.read_text()))
+        else:
+            table = WindowTable((dataset[key] for key in keys), window)
+            mean = loaded.statistics[loaded.action].mean.reshape(-1)
+            result = evaluate_open_loop(loaded, table, mean, config)
+            atomic_write(file, json.dumps(result.to_json()).encode())
             run.finish({"mean_absolute_error": result.overall()})
     print_open_loop(result, run.folder)
     return result

@@ -1,22 +1,24 @@
 """The command line: `robocache VERB [key=value ...]`.
 
 Exit codes: 0 done (accepted), 1 rejected, 2 inconclusive, 3 an error that was explained, 4 problems
-found, 64 wrong usage, 130 interrupted by Ctrl-C (everything is saved).
+found, 64 wrong usage, 70 an error that was not foreseen (with its traceback), 130 interrupted by
+Ctrl-C (everything is saved).
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from robocache.cli.progress import console
+from robocache.cli.progress import errors
 from robocache.core.errors import RoboCacheError
 
-ERROR, PROBLEMS, USAGE, INTERRUPTED = 3, 4, 64, 130
+ERROR, PROBLEMS, USAGE, UNFORESEEN, INTERRUPTED = 3, 4, 64, 70, 130
 UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -106,7 +108,7 @@ def evaluate(
     from robocache.runs import RunStore
 
     if open_loop:
-        verbs.evaluate_recordings(RunStore(), policy, overrides or [])
+        verbs.evaluate_recordings(RunStore(), policy, overrides or [], name)
     else:
         verbs.print_closed_loop(
             verbs.evaluate_closed_loop(RunStore(), policy, overrides or [], name).result()
@@ -182,7 +184,7 @@ def doctor() -> None:
 @app.command()
 def demo(
     episodes: Annotated[int, typer.Option(help="Demonstrations per task.")] = 100,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 2000,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 2500,
     layouts: Annotated[int, typer.Option(help="Held-out layouts per task.")] = 50,
     tasks: Annotated[str, typer.Option(help="Tasks or a group, by commas.")] = "mt10",
 ) -> None:
@@ -197,14 +199,18 @@ def main() -> None:
     try:
         result = app(standalone_mode=False)
     except RoboCacheError as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}")
+        errors.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(ERROR)
     except UsageError as error:
         error.show()
         sys.exit(USAGE)
     except (KeyboardInterrupt, typer.Abort):
+        result = INTERRUPTED
+    except Exception:  # noqa: BLE001  Python's own status 1 would read as "rejected".
+        traceback.print_exc()
+        sys.exit(UNFORESEEN)
+    if result == INTERRUPTED:  # typer itself turns Ctrl-C into this status
         command = shlex.join(["robocache", *sys.argv[1:]])
-        console.print("\nstopped; everything finished is saved. Go on with the same command:")
-        console.print(f"  {command}", markup=False, soft_wrap=True)
-        sys.exit(INTERRUPTED)
+        errors.print("\nstopped; everything finished is saved. Go on with the same command:")
+        errors.print(f"  {command}", markup=False)
     sys.exit(result if isinstance(result, int) else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from robocache.core.errors import ConfigError
 from robocache.core.seeding import derive_seed
 from robocache.core.window import StreamInput, Window
 from robocache.datasets import Reader, WindowSampler, WindowTable, compute_statistics
+from robocache.datasets.statistics import relative_statistics
 from robocache.learning import TrainerConfig, train
 from robocache.policies import FlowConfig, FlowPolicy, load_policy
+from robocache.policies.flow.policy import relative_name, require_comparable
 from robocache.runs import Run, RunStore, latest_checkpoint, verify_checkpoint
 
 
@@ -132,6 +134,12 @@ def prepare(
     table = WindowTable((dataset[key] for key in keys), window)
     names = [*(view.stream for view in wanted.inputs), wanted.action]
     statistics = compute_statistics((dataset[key] for key in keys), names, dataset.fingerprint)
+    reference = wanted.network.relative_to
+    if reference:
+        require_comparable(reference, wanted.action, table.specs)
+        relative = relative_statistics(table, reference)
+        streams = {**statistics.streams, relative_name(wanted.action, reference): relative}
+        statistics = replace(statistics, streams=streams)
     torch.manual_seed(derive_seed(seed, "initial-weights"))
     policy = FlowPolicy(
         wanted.network,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from robocache.core.env import Samples
-from robocache.core.errors import MissingStreamError
+from robocache.core.errors import ConfigError, MissingStreamError
 from robocache.core.stream import AlignmentPolicy, Stream, StreamSpec
 from robocache.core.window import Observation, StreamInput, Window
 from robocache.ops.resample import ResamplePlan, apply_plan, plan_resample
@@ -74,6 +74,14 @@ def mask_invalid(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     return torch.where(valid.reshape(shape), values, torch.zeros((), dtype=values.dtype))
 
 
+def check_inputs(inputs: Sequence[StreamInput]) -> None:
+    """Raise ConfigError if two inputs read one stream: observations are named by stream."""
+    names = [view.stream for view in inputs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"stream {name!r} is read twice; give one input all its offsets_s")
+
+
 class LiveAligner:
     """Samples in as they come, observations out: the aligner that runs beside a robot.
 
@@ -83,9 +91,11 @@ class LiveAligner:
 
     Raises:
         MissingStreamError: an input is not among `specs`.
+        ConfigError: a stream is read by two inputs.
     """
 
     def __init__(self, inputs: Sequence[StreamInput], specs: dict[str, StreamSpec]) -> None:
+        check_inputs(inputs)
         for view in inputs:
             if view.stream not in specs:
                 have = ", ".join(sorted(specs))
@@ -141,12 +151,12 @@ class _Buffer:
         while total > len(self._values):
             self._values = np.concatenate([self._values, np.zeros_like(self._values)])
             self._times = np.concatenate([self._times, np.zeros_like(self._times)], axis=1)
-        late = self._count > 0 and len(times) > 0 and times[0] < self._times[0, self._count - 1]
+        first = max(self._count - 1, 0)
         self._values[self._count : total] = values
         self._times[0, self._count : total] = times
         self._times[1, self._count : total] = times if available is None else available
         self._count = total
-        if late:
+        if (np.diff(self._times[0, first:total]) < 0).any():
             order = np.argsort(self.times_s, kind="stable")
             self._values[:total] = self._values[:total][order]
             self._times[:, :total] = self._times[:, :total][:, order]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from robocache.core.episode import Episode
 from robocache.core.errors import CorruptFileError, DataError, unknown_name
 from robocache.datasets.shards import SUFFIX, read_episode, read_index
+from robocache.runs.files import sha256_lines
 
 
 class Place(NamedTuple):
@@ -56,12 +56,10 @@ class EpisodeStore:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over (key, content hash) in key order; shard layout does not enter."""
+        """sha256 over (key, content hash) in key order, as `Ledger.fingerprint` has it; shard
+        layout does not enter."""
         self.require_whole()
-        digest = hashlib.sha256()
-        for key in self._keys:
-            digest.update(f"{key} {self._places[key].record['sha256']}\n".encode())
-        return digest.hexdigest()
+        return sha256_lines(f"{k}\x00{self._places[k].record['sha256']}\n" for k in self._keys)
 
     def require_whole(self) -> None:
         """Raise the first unreadable shard, so that nobody trains on what is left by accident."""
@@ -79,7 +77,7 @@ class EpisodeStore:
         return len(self._keys)
 
     def __getitem__(self, key: int | str) -> Episode:
-        place = self._place(self._keys[key] if isinstance(key, int) else key)
+        place = self._place(key if isinstance(key, str) else self._keys[key])
         return read_episode(place.shard, place.row)
 
     def __iter__(self) -> Iterator[Episode]:

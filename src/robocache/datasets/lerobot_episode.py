@@ -97,7 +97,7 @@ def _episode(
 ) -> Episode:
     rate_hz = folder.meta.rate_hz
     times = np.arange(table.num_rows, dtype=np.float64) / rate_hz
-    later = times + 1.0 / rate_hz
+    later = (np.arange(len(times)) + 1) / rate_hz  # exactly the time of the next frame
     streams = {
         name: Stream(
             values=array,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from robocache.core.episode import Episode
-from robocache.core.errors import ConfigError, DataError, unknown_name
+from robocache.core.errors import ConfigError, CorruptFileError, DataError, unknown_name
 
 
 @runtime_checkable
@@ -80,10 +80,18 @@ def open_dataset(path: str | Path, format: str = "auto") -> Reader:
 
 
 def detect_format(folder: Path) -> str:
-    """The format of a dataset folder, judged by the files that only this format has."""
+    """The format of a dataset folder, judged by the files that only this format has.
+
+    Raises:
+        ConfigError: none of them is there.
+        CorruptFileError: one is there, but unreadable.
+    """
     info = folder / "meta" / "info.json"
-    if info.is_file() and "codebase_version" in json.loads(info.read_text()):
-        return "lerobot"
+    try:
+        if info.is_file() and "codebase_version" in json.loads(info.read_text()):
+            return "lerobot"
+    except ValueError as error:
+        raise CorruptFileError(f"not readable as JSON ({error})", file=info) from error
     if next(folder.glob("*.episodes.parquet"), None) is not None:
         return "episodes"
     raise ConfigError(

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robocache.core.episode import Episode, Outcome, Provenance, episode_hash, stream_hash
-from robocache.core.errors import CorruptFileError
+from robocache.core.errors import CorruptFileError, ShapeError
 from robocache.core.stream import Stream, StreamSpec
 from robocache.runs.files import atomic_write
 
@@ -34,7 +36,8 @@ def write_shard(path: Path, episodes: Sequence[Episode]) -> list[str]:
         The content hash of each episode.
 
     Raises:
-        DataError: an episode fails its own check; nothing is written.
+        DataError: an episode fails its own check, or its dtypes differ from those of another;
+            nothing is written.
         StorageError: the disk is full or read-only; nothing is left behind.
     """
     for episode in episodes:
@@ -43,7 +46,12 @@ def write_shard(path: Path, episodes: Sequence[Episode]) -> list[str]:
     schema = _schema(episodes)
     buffer = io.BytesIO()
     with pq.ParquetWriter(
-        buffer, schema, compression="zstd", use_dictionary=False, write_page_checksum=True
+        buffer,
+        schema,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,  # they would hold every JSON record twice more
+        write_page_checksum=True,
     ) as writer:
         for episode, record in zip(episodes, records, strict=True):
             writer.write_table(_table(episode, record, schema))
@@ -52,43 +60,40 @@ def write_shard(path: Path, episodes: Sequence[Episode]) -> list[str]:
 
 
 def read_index(path: Path) -> list[dict[str, Any]]:
-    """The JSON record of every episode in a shard, without its samples."""
-    with _open(path) as file:
-        try:
-            table = file.read(columns=["key", "episode"])
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
-            raise CorruptFileError(f"unreadable index ({error})", file=path) from error
-    return [json.loads(text) for text in table.column("episode").to_pylist()]
+    """The JSON record of every episode in a shard, without its samples.
+
+    Raises:
+        CorruptFileError: the shard is missing, truncated or altered.
+    """
+    with _decoding(path, "unreadable index"), _open(path) as file:
+        texts = file.read(columns=["key", "episode"]).column("episode").to_pylist()
+        return [json.loads(text) for text in texts]
 
 
 def read_episode(path: Path, row: int) -> Episode:
     """The episode in row `row`, each stream checked against its recorded hash.
 
     Raises:
-        CorruptFileError: the shard is truncated or altered; names file, episode and stream.
+        CorruptFileError: the shard is missing, truncated or altered; names file, episode and
+            stream.
+        ShapeError: a stream's numbers do not fit its declared shape.
     """
-    with _open(path) as file:
-        try:
-            table = file.read_row_group(row, use_threads=False)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise CorruptFileError(f"row group {row} is damaged ({error})", file=path) from error
-    record = json.loads(table.column("episode")[0].as_py())
-    streams = {}
-    for name, spec_json in record["specs"].items():
-        spec = StreamSpec.from_json(spec_json)
-        values = _column(table, f"{name}/values").reshape(-1, *spec.shape)
-        times = _column(table, f"{name}/times_s")
-        has_available = table.column(f"{name}/available_s")[0].is_valid
-        available = _column(table, f"{name}/available_s") if has_available else None
-        stream = Stream(values, times, spec, available)
-        if stream_hash(stream) != record["streams"][name]:
-            raise CorruptFileError(
-                "content differs from its recorded sha256",
-                file=path,
-                episode=record["key"],
-                stream=name,
+    with _decoding(path, f"row group {row} is damaged"), _open(path) as file:
+        table = file.read_row_group(row, use_threads=False)
+        record = json.loads(table.column("episode")[0].as_py())
+        streams = {
+            name: _stream(table, name, StreamSpec.from_json(spec))
+            for name, spec in record["specs"].items()
+        }
+    for name, stream in streams.items():
+        place: dict[str, Any] = {"file": path, "episode": record["key"], "stream": name}
+        if stream.values.shape[1:] != stream.spec.shape:
+            raise ShapeError(
+                f"its numbers do not make {len(stream)} samples of shape {stream.spec.shape}",
+                **place,
             )
-        streams[name] = stream
+        if stream_hash(stream) != record["streams"][name]:
+            raise CorruptFileError("content differs from its recorded sha256", **place)
     return Episode(
         key=record["key"],
         streams=streams,
@@ -99,15 +104,34 @@ def read_episode(path: Path, row: int) -> Episode:
     )
 
 
+@contextmanager
+def _decoding(path: Path, what: str) -> Iterator[None]:
+    """Whatever Arrow or JSON make of altered bytes, as one error that names the file."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, ValueError, KeyError, IndexError, TypeError) as error:
+        raise CorruptFileError(f"{what} ({error})", file=path) from error
+
+
 def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise CorruptFileError("the file is missing", file=path) from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise CorruptFileError(
             f"not a readable Parquet file, truncated or damaged ({error})", file=path
         ) from error
+
+
+def _stream(table: pa.Table, name: str, spec: StreamSpec) -> Stream:
+    times = _column(table, f"{name}/times_s")
+    values = _column(table, f"{name}/values")
+    if values.size == len(times) * math.prod(spec.shape):
+        values = values.reshape(len(times), *spec.shape)
+    if table.column(f"{name}/available_s").null_count:
+        return Stream(values, times, spec)
+    return Stream(values, times, spec, _column(table, f"{name}/available_s"))
 
 
 def _record(episode: Episode) -> dict[str, Any]:
@@ -129,7 +153,14 @@ def _schema(episodes: Sequence[Episode]) -> pa.Schema:
     fields = {"key": pa.string(), "episode": pa.string()}
     for episode in episodes:
         for name, stream in sorted(episode.streams.items()):
-            fields[f"{name}/values"] = pa.list_(pa.from_numpy_dtype(np.dtype(stream.spec.dtype)))
+            kind = pa.list_(pa.from_numpy_dtype(np.dtype(stream.spec.dtype)))
+            if fields.setdefault(f"{name}/values", kind) != kind:
+                raise ShapeError(
+                    f"{stream.spec.dtype} values, but another dtype in an episode before it; "
+                    f"write them to different shards",
+                    episode=episode.key,
+                    stream=name,
+                )
             fields[f"{name}/times_s"] = pa.list_(pa.float64())
             fields[f"{name}/available_s"] = pa.list_(pa.float64())
     return pa.schema([pa.field(name, kind) for name, kind in fields.items()])
@@ -155,5 +186,8 @@ def _cell(value: Any, kind: pa.DataType) -> pa.Array:
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
-    values = table.column(name).combine_chunks().values
+    column = table.column(name)
+    if not pa.types.is_list(column.type):
+        raise TypeError(f"column {name} holds {column.type}")
+    values = column.combine_chunks().values
     return np.array(values.to_numpy(zero_copy_only=False))

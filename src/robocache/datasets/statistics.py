@@ -8,10 +8,11 @@ import numpy as np
 
 from robocache.core.episode import Episode
 from robocache.core.statistics import Statistics, StreamStatistics
-from robocache.datasets.windows import checked_stream
+from robocache.core.stream import StreamSpec
+from robocache.datasets.windows import WindowTable, checked_stream
 
 LARGEST_SAMPLE = 4096
-"""Streams with more numbers per sample (images) get no statistics; policies scale them by range."""
+"""Video, and streams with more numbers per sample (images), get none; policies scale by range."""
 
 
 def compute_statistics(
@@ -25,23 +26,34 @@ def compute_statistics(
         DataError: a stream is missing or malformed; names episode and stream.
     """
     samples: dict[str, list[np.ndarray]] = {name: [] for name in streams}
-    shapes: dict[str, tuple[int, ...]] = {}
+    specs: dict[str, StreamSpec] = {}
     for episode in episodes:
         for name in streams:
             stream = episode.stream(name)
-            if np.prod(stream.spec.shape) > LARGEST_SAMPLE:
+            lazy = not isinstance(stream.values, np.ndarray)
+            if lazy or np.prod(stream.spec.shape) > LARGEST_SAMPLE:
                 continue
-            checked_stream(episode, name, like=None)
-            shapes[name] = stream.spec.shape
+            checked_stream(episode, name, like=specs.setdefault(name, stream.spec))
             samples[name].append(np.asarray(stream.values, dtype=np.float64))
     return Statistics(
         {
-            name: _describe(np.concatenate(parts), shapes[name])
+            name: _describe(np.concatenate(parts), specs[name].shape)
             for name, parts in samples.items()
             if parts
         },
         fingerprint,
     )
+
+
+def relative_statistics(table: WindowTable, reference: str) -> StreamStatistics:
+    """Statistics of a table's valid actions minus the latest sample of one of its inputs."""
+    parts = []
+    for rows in np.array_split(np.arange(len(table)), max(1, len(table) // 4096)):
+        batch = table.batch(rows)
+        relative = batch.actions - batch.values[reference][:, -1:].float()
+        counted = batch.action_valid & batch.valid[reference][:, -1:]
+        parts.append(relative[counted].double().numpy())
+    return _describe(np.concatenate(parts), table.specs[table.window.action].shape)
 
 
 def _describe(values: np.ndarray, shape: tuple[int, ...]) -> StreamStatistics:

@@ -19,7 +19,13 @@ from robocache.core.errors import ConfigError, DataError, ShapeError
 from robocache.core.seeding import generator
 from robocache.core.stream import Method, Stream, StreamSpec
 from robocache.core.window import Observation, Window
-from robocache.datasets.alignment import action_alignment, mask_invalid, plan_actions, plan_input
+from robocache.datasets.alignment import (
+    action_alignment,
+    check_inputs,
+    mask_invalid,
+    plan_actions,
+    plan_input,
+)
 from robocache.ops.resample import ResamplePlan, apply_plan
 
 
@@ -121,10 +127,11 @@ class WindowTable:
 
     Raises:
         DataError: a missing or malformed stream, NaN in actions; names episode and stream.
-        ConfigError: no episodes.
+        ConfigError: no episodes, or a stream is read by two inputs.
     """
 
     def __init__(self, episodes: Iterable[Episode], window: Window) -> None:
+        check_inputs(window.inputs)
         self.window = window
         self.keys: list[str] = []
         self.instructions: list[str] = []
@@ -205,9 +212,9 @@ def checked_stream(episode: Episode, name: str, like: StreamSpec | None) -> Stre
                 f"got {stream.spec.dtype} {stream.spec.shape}"
             )
     except DataError as error:
-        raise error.located(
-            episode=episode.key, stream=name, file=episode.provenance.source or None
-        ) from None
+        recorded = episode.provenance.seed is None  # a simulated one comes from no file
+        file = episode.provenance.source if recorded else ""
+        raise error.located(episode=episode.key, stream=name, file=file or None) from None
     return stream
 
 
@@ -268,9 +275,9 @@ class WindowSampler:
         """
         here = self.state_dict()
         for name in ("seed", "batch_size", "windows"):
-            if state[name] != here[name]:
+            if state.get(name) != here[name]:
                 raise ConfigError(
-                    f"cannot resume the sampler: {name} was {state[name]}, is {here[name]}"
+                    f"cannot resume the sampler: {name} was {state.get(name)}, is {here[name]}"
                 )
         self._epoch = int(state["epoch"])
         self._position = int(state["position"])

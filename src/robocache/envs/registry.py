@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from inspect import getattr_static
+from inspect import getattr_static, signature
 from typing import Any
 
 from robocache.core.env import Env
@@ -29,6 +29,12 @@ def make_env(name: str, **options: Any) -> Env:
         MissingDependencyError: the simulator is not installed.
     """
     factory = resolve("environment", "robocache.envs", name, _builtin())
+    if not callable(factory):
+        raise ConfigError(f"environment {name!r} is a {type(factory).__name__}, not callable")
+    try:
+        signature(factory).bind(**options)
+    except TypeError as error:
+        raise ConfigError(f"environment {name!r} does not take these options: {error}") from None
     env: Env = factory(**options)
     lacking = [part for part in _PROTOCOL if getattr_static(env, part, None) is None]
     if lacking:

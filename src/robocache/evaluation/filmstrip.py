@@ -14,8 +14,11 @@ from robocache.core.errors import ConfigError, ShapeError
 
 _DPI = 100
 _GAP_PX = 6
-_CAPTION_PX = 22
 _CAPTION_COLOUR = "#3a3e48"
+# Of captions over frames up to this wide; over wider ones they grow in proportion.
+_USUAL_WIDTH_PX = 150
+_CAPTION_PX = 22
+_FONT_POINTS = 7.5
 _CHARACTER_PX = 6.2
 
 
@@ -43,20 +46,22 @@ def film_strip(frames: Sequence[NDArray[np.uint8]], titles: Sequence[str]) -> by
     for index, frame in enumerate(frames):
         _check(frame, frames[0].shape, index)
     height, width = frames[0].shape[:2]
+    scale = max(1.0, width / _USUAL_WIDTH_PX)
+    caption = round(_CAPTION_PX * scale)
     total_width = len(frames) * (width + _GAP_PX) + _GAP_PX
-    total_height = height + _CAPTION_PX + _GAP_PX
+    total_height = height + caption + _GAP_PX
     strip = np.full((total_height, total_width, 3), 255, np.uint8)
     figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI)
     for index, (frame, title) in enumerate(zip(frames, titles, strict=True)):
         left = _GAP_PX + index * (width + _GAP_PX)
-        strip[_CAPTION_PX : _CAPTION_PX + height, left : left + width] = frame
+        strip[caption : caption + height, left : left + width] = frame
         figure.text(
             (left + width / 2) / total_width,
-            1 - _CAPTION_PX / 2 / total_height,
-            _shortened(title, width),
+            1 - caption / 2 / total_height,
+            _shortened(title, width / scale),
             ha="center",
             va="center",
-            fontsize=7.5,
+            fontsize=_FONT_POINTS * scale,
             color=_CAPTION_COLOUR,
             parse_math=False,
         )
@@ -76,6 +81,6 @@ def _check(frame: NDArray[np.uint8], shape: tuple[int, ...], index: int) -> None
         raise ShapeError(f"frame {index} is {frame.shape}, the first is {shape}: sizes must agree")
 
 
-def _shortened(title: str, width_px: int) -> str:
+def _shortened(title: str, width_px: float) -> str:
     room = max(int(width_px / _CHARACTER_PX), 1)
     return title if len(title) <= room else title[: room - 1] + "…"

@@ -5,13 +5,14 @@ Letters: W windows, H horizon, A action dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, DataError
 from robocache.core.policy import Policy
 from robocache.core.seeding import derive_seed
 from robocache.datasets import WindowTable
@@ -72,6 +73,11 @@ class OpenLoopResult:
             **{name: getattr(self, name).tolist() for name in ("policy", "hold", "mean")},
         }
 
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> OpenLoopResult:
+        errors = {name: np.array(data[name], np.float64) for name in ("policy", "hold", "mean")}
+        return OpenLoopResult(**errors, windows=np.array(data["windows"], np.int64))
+
 
 def evaluate_open_loop(
     policy: Policy,
@@ -89,8 +95,13 @@ def evaluate_open_loop(
         table: windows of the recorded episodes, with the policy's inputs and horizon.
         mean_action: (A,) mean action of the data the policy was trained on.
         config: how many samples, which windows.
+
+    Raises:
+        DataError: there is no window to judge.
     """
     rows = np.flatnonzero(np.diff(table.episode_of, prepend=-1) == 0)[:: config.stride]
+    if not len(rows):
+        raise DataError("every episode has only one action: there is none to be held before it")
     size = len(mean_action)
     sums = np.zeros((3, table.window.horizon, size))
     counts = np.zeros(table.window.horizon, np.int64)

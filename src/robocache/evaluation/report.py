@@ -21,6 +21,7 @@ from robocache.evaluation.timeline import HEIGHT, WIDTH, StreamTimeline
 from robocache.runs.files import atomic_write
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+LINE_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ class ReportData:
         promotion: what was done about it, in words.
         curves: training curves.
         timeline: the clocks of one episode.
-        strips: film strips.
+        strips: film strips, and `strips_note`: how to read them.
         open_loop: prediction errors on recorded episodes.
-        manifest: everything needed to do it again.
+        manifest: everything needed to do it again; what is empty in it is left out.
     """
 
     title: str
@@ -97,6 +98,7 @@ class ReportData:
     curves: Sequence[Curve] = ()
     timeline: StreamTimeline | None = None
     strips: Sequence[FilmStrip] = ()
+    strips_note: str = ""
     open_loop: OpenLoopTable | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
@@ -131,7 +133,11 @@ def render_report(data: ReportData) -> str:
         tasks=sorted(data.tasks, key=lambda row: row.task),
         charts=[draw(curve) for curve in data.curves],
         raster=(WIDTH, HEIGHT),
-        manifest=[(key, _readable(value)) for key, value in data.manifest.items()],
+        manifest=[
+            (key, _readable(value))
+            for key, value in data.manifest.items()
+            if value not in (None, "", [], {})
+        ],
     )
 
 
@@ -141,7 +147,10 @@ def _breakable(name: str) -> Markup:
 
 
 def _readable(value: Any) -> str:
-    """A manifest value as text: words as they are, structures as JSON."""
+    """A manifest value as text: words as they are, structures as JSON, in one line if it fits."""
     if isinstance(value, str):
         return value
+    line = json.dumps(value, ensure_ascii=False, default=str)
+    if len(line) <= LINE_CHARACTERS:
+        return line
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from robocache.learning.engine.checkpoint import read_training_state, write_trai
 from robocache.learning.engine.ema import WeightAverage
 from robocache.learning.engine.schedule import cosine_with_warmup
 from robocache.policies import FlowPolicy
-from robocache.runs import Run, RunStore, StopRequest, latest_checkpoint
+from robocache.runs import (
+    Run,
+    RunStore,
+    StopRequest,
+    checkpoint_folder,
+    latest_checkpoint,
+    verify_checkpoint,
+)
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and a line of figures."""
@@ -88,7 +96,8 @@ def train(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the step was finished and a checkpoint written.
-        PolicyError: the loss is no longer finite.
+        PolicyError: the loss is no longer finite; no checkpoint holds such weights.
+        CheckpointError: the last checkpoint is damaged.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -99,15 +108,16 @@ def train(
     )
     average = WeightAverage(policy, config.ema_decay)
     step = 0
-    last = latest_checkpoint(run.folder)
-    if last is not None:
-        state = read_training_state(last, policy, average, optimizer)
+    start = latest_checkpoint(run.folder)
+    if start is not None:
+        verify_checkpoint(start)
+        state = read_training_state(start, policy, average, optimizer)
         sampler.load_state_dict(state["sampler"])
         step = state["step"]
         run.rewind_metrics(step)
 
     def save() -> Path:
-        path = run.folder / "checkpoints" / f"step-{step:08d}"
+        path = checkpoint_folder(run.folder, step)
         state = {"step": step, "sampler": sampler.state_dict(), "seed": seed}
         store.write_checkpoint(
             run,
@@ -142,27 +152,35 @@ def train(
             average.update(policy)
             step += 1
 
-            if step % config.log_every == 0 or step == config.steps:
+            last, stopping = step == config.steps, stop.requested
+            judging = evaluate is not None and is_due(step, config.evaluate_every)
+            saving = is_due(step, config.checkpoint_every) or step in config.keep_at
+            saving = saving or judging or last or stopping
+            logging = is_due(step, config.log_every) or last
+            if saving or logging:
                 figures = {"loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
-                if not torch.isfinite(loss):
-                    raise PolicyError(f"the loss is {figures['loss']} at step {step}")
+                if not math.isfinite(figures["loss"] + figures["gradient_norm"]):
+                    raise PolicyError(
+                        f"step {step}: the loss is {figures['loss']}, the gradient's norm "
+                        f"{figures['gradient_norm']}; the checkpoints before are sound, try a "
+                        f"lower trainer.learning_rate"
+                    )
+            if logging:
                 now = time.monotonic()
                 speed = (step - counted) * sampler.batch_size / max(now - clock, 1e-9)
                 clock, counted = now, step
                 run.log_metrics(step, **figures, samples_per_s=speed)
                 if progress is not None:
                     progress(step, config.steps, f"loss {loss.item():.4f}  {speed:,.0f} samples/s")
-            due = step % config.checkpoint_every == 0 or step in config.keep_at
-            if due or step == config.steps or stop.requested:
+            if saving:
                 path = save()
-                if (
-                    evaluate is not None
-                    and config.evaluate_every
-                    and step % config.evaluate_every == 0
-                ):
+                if judging and evaluate is not None:
                     run.log_metrics(step, **evaluate(path, step))
-            if stop.requested and step < config.steps:
+            if stopping and not last:
                 raise KeyboardInterrupt
-    final = latest_checkpoint(run.folder)
-    assert final is not None
-    return final
+    return checkpoint_folder(run.folder, config.steps)
+
+
+def is_due(step: int, every: int) -> bool:
+    """Whether something done every so many steps is done after this one; 0: never."""
+    return every > 0 and step % every == 0

@@ -40,15 +40,16 @@ def load_policy(folder: str | Path) -> FlowPolicy:
         description = json.loads((folder / "policy.json").read_text())
         weights = load_file(folder / "policy.safetensors")
     except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{folder} is not a policy checkpoint: {error.filename} is missing"
-        ) from None
-    except (json.JSONDecodeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is not a policy checkpoint ({error})") from None
+    except (ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is damaged: {error}") from error
-    kind = description.pop("kind")
+    kind = description.pop("kind", "") if isinstance(description, dict) else ""
     if kind not in KINDS:
-        raise unknown_name("kind of policy", kind, KINDS)
-    policy = KINDS[kind].from_json(description)
+        raise unknown_name(f"kind of policy in {folder}", kind, KINDS)
+    try:
+        policy = KINDS[kind].from_json(description)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder / 'policy.json'} is damaged: {error!r}") from error
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:
@@ -59,16 +60,17 @@ def load_policy(folder: str | Path) -> FlowPolicy:
 def make_policy(name: str) -> tuple[Policy, str]:
     """A policy from outside this package, by entry point or `module:name`, and its identity.
 
-    The identity is the sha256 of the source file that defines it.
+    The identity is the sha256 of the source file that defines its class.
 
     Raises:
         ConfigError: it cannot be found, or is not a policy.
     """
     factory = resolve("policy", "robocache.policies", name, {})
-    policy = factory()
+    policy = factory() if callable(factory) else None
     if not isinstance(policy, Policy):
         raise ConfigError(
-            f"{name} is not a policy: it needs the attributes inputs, execute_steps and act"
+            f"{name} is not a policy: call it without arguments, and it must give an object with "
+            f"the attributes inputs, execute_steps and act"
         )
-    module = importlib.import_module(factory.__module__)
-    return policy, hashlib.sha256(inspect.getsource(module).encode()).hexdigest()
+    source = inspect.getsource(importlib.import_module(type(policy).__module__))
+    return policy, hashlib.sha256(source.encode()).hexdigest()

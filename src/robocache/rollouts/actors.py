@@ -68,6 +68,11 @@ class PolicyActor:
                 [r.aligner.observe(r.last.now_s, r.env.instruction) for r in asking],
                 [derive_seed(r.job.seed, "policy", 0, r.steps) for r in asking],
             )
+            if len(chunks) != len(asking):
+                raise PolicyError(
+                    f"the policy returned {len(chunks)} chunks for {len(asking)} observations "
+                    f"(episodes {asking[0].job.key} to {asking[-1].job.key})"
+                )
             for rollout, chunk in zip(asking, chunks, strict=True):
                 rollout.queue.extend(self._checked(rollout, chunk.actions))
         return [(rollout.queue.popleft(), None) for rollout in rollouts]
@@ -80,14 +85,13 @@ class PolicyActor:
 
     def _checked(self, rollout: Rollout, actions: NDArray[np.float32]) -> NDArray[np.float32]:
         spec = rollout.env.spec
-        if actions.ndim != 2 or actions.shape[1:] != spec.action_low.shape or not len(actions):
+        place = f"episode {rollout.job.key}, step {rollout.steps}"
+        if np.ndim(actions) != 2 or actions.shape[1:] != spec.action_low.shape or not len(actions):
             raise PolicyError(
-                f"a chunk must be (H, {spec.action_low.shape[0]}) with H >= 1, got {actions.shape}"
+                f"{place}: a chunk must be (H, {spec.action_low.shape[0]}) with H >= 1, "
+                f"the policy returned {np.shape(actions)}"
             )
         if not np.isfinite(actions).all():
-            raise PolicyError(
-                f"the policy returned NaN or infinity in episode {rollout.job.key} "
-                f"at step {rollout.steps}"
-            )
+            raise PolicyError(f"{place}: the policy returned NaN or infinity")
         kept = actions[: self._policy.execute_steps].astype(np.float32)
         return np.clip(kept, spec.action_low, spec.action_high)

@@ -8,14 +8,16 @@ were lost are made again with the same content, because each follows from its ke
 from __future__ import annotations
 
 import functools
+import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from robocache.core.errors import RunError
+from robocache.core.errors import ConfigError, RunError
 from robocache.datasets.shards import SUFFIX, read_episode, read_index
 from robocache.rollouts.plan import Job, RolloutPlan
 from robocache.rollouts.worker import PolicySource, Worker, ledger_row, start, work
@@ -42,7 +44,7 @@ def execute(
     Args:
         plan: the episodes.
         folder: where shards go. Whole shards that a killed process left uncommitted are
-            committed first; other files of its are removed.
+            committed first; its other files are removed.
         ledger: rows of the finished episodes.
         policy: who acts; None: the environment's scripted expert.
         workers: processes; 0 works in this one.
@@ -53,33 +55,47 @@ def execute(
         The rows of the plan's episodes, in the plan's order.
 
     Raises:
+        ConfigError: a negative number of workers, or an empty batch.
         KeyboardInterrupt: Ctrl-C; running batches were finished and committed.
         RunError: worker processes keep dying.
     """
+    if workers < 0 or batch < 1:
+        raise ConfigError(f"workers must be >= 0 and batch >= 1, got {workers} and {batch}")
     folder.mkdir(parents=True, exist_ok=True)
-    adopt(folder, ledger)
-    sweep(ledger, folder)
     jobs = plan.jobs()
-    done = ledger.keys()
-    missing = [job for job in jobs if job.key not in done]
-    finished = len(jobs) - len(missing)
     make = functools.partial(Worker, plan, folder, policy)
-    batches = [missing[i : i + batch] for i in range(0, len(missing), batch)]
     with StopRequest() as stop:
-        if workers == 0:
-            results = _in_process(make, batches, stop)
-        else:
-            results = _in_pool(make, batches, stop, min(workers, max(1, len(batches))))
-        for rows in results:
-            ledger.commit(rows)
-            finished += len(rows)
-            if progress is not None:
-                solved = sum(bool(row.success) for row in rows)
-                progress(finished, len(jobs), f"last batch {solved}/{len(rows)} solved")
+        for deaths in itertools.count(1):
+            missing = _missing(jobs, folder, ledger)
+            finished = len(jobs) - len(missing)
+            batches = [missing[i : i + batch] for i in range(0, len(missing), batch)]
+            made = _in_pool(make, batches, stop, workers) if workers else _here(make, batches, stop)
+            try:
+                for rows in made:
+                    ledger.commit(rows)
+                    finished += len(rows)
+                    if progress is not None:
+                        solved = sum(bool(row.success) for row in rows)
+                        progress(finished, len(jobs), f"last batch {solved}/{len(rows)} solved")
+                break
+            except BrokenProcessPool as error:
+                if deaths > MAX_POOL_RESTARTS:
+                    raise RunError(
+                        f"worker processes died {deaths} times (out of memory?); "
+                        f"what is finished is kept, run the same command again"
+                    ) from error
         if stop.requested and finished < len(jobs):
             raise KeyboardInterrupt
     by_key = {row.key: row for row in ledger.rows()}
     return [by_key[job.key] for job in jobs]
+
+
+def _missing(jobs: Sequence[Job], folder: Path, ledger: Ledger) -> list[Job]:
+    """Jobs still to be done, after putting in order what killed processes left."""
+    adopt(folder, ledger)
+    sweep(ledger, folder)
+    done = ledger.keys()
+    return [job for job in jobs if job.key not in done]
 
 
 def adopt(folder: Path, ledger: Ledger) -> int:
@@ -99,12 +115,13 @@ def adopt(folder: Path, ledger: Ledger) -> int:
     return adopted
 
 
-def _in_process(
-    make: Callable[[], Worker], batches: Iterable[Sequence[Job]], stop: StopRequest
+def _here(
+    make: Callable[[], Worker], batches: Sequence[Sequence[Job]], stop: StopRequest
 ) -> Iterator[list[LedgerRow]]:
-    worker = make()
+    """Rows of each batch, made in this process."""
+    worker = make() if batches else None
     for jobs in batches:
-        if stop.requested:
+        if stop.requested or worker is None:
             return
         yield worker.write(jobs)
 
@@ -112,40 +129,21 @@ def _in_process(
 def _in_pool(
     make: Callable[[], Worker], batches: Sequence[Sequence[Job]], stop: StopRequest, workers: int
 ) -> Iterator[list[LedgerRow]]:
-    """Rows of each batch as it is finished; a pool whose process was killed is started again."""
-    waiting = list(batches)
-    restarts = 0
-    while waiting and not stop.requested:
-        try:
-            with _pool(make, workers) as pool:
-                yield from _drain(pool, waiting, stop, workers)
-        except BrokenProcessPool as error:
-            restarts += 1
-            if restarts > MAX_POOL_RESTARTS:
-                raise RunError(
-                    f"worker processes died {restarts} times (out of memory?); "
-                    f"what is finished is kept, run the same command again"
-                ) from error
-
-
-def _drain(
-    pool: ProcessPoolExecutor, waiting: list[Sequence[Job]], stop: StopRequest, workers: int
-) -> Iterator[list[LedgerRow]]:
-    """Keep `workers` batches running; a batch leaves `waiting` when its rows are here."""
-    running: dict[Future[list[LedgerRow]], Sequence[Job]] = {}
-    queue = list(waiting)
-    while queue or running:
-        while queue and len(running) < workers and not stop.requested:
-            jobs = queue.pop(0)
-            running[pool.submit(work, jobs)] = jobs
-        if not running:
-            return
-        finished, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in finished:
-            jobs = running.pop(future)
-            rows = future.result()
-            waiting.remove(jobs)
-            yield rows
+    """Rows of each batch as it is finished, `workers` batches at a time."""
+    if not batches:
+        return
+    workers = min(workers, len(batches))
+    queue = deque(batches)
+    running: set[Future[list[LedgerRow]]] = set()
+    with _pool(make, workers) as pool:
+        while queue or running:
+            while queue and len(running) < workers and not stop.requested:
+                running.add(pool.submit(work, queue.popleft()))
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
 
 
 def _pool(make: Callable[[], Worker], workers: int) -> ProcessPoolExecutor:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robocache.core.env import EnvSpec, Samples, Step
+from robocache.core.errors import EnvError
 from robocache.core.stream import Stream, StreamSpec
 
 
@@ -70,6 +71,8 @@ class Recorder:
 
     def _keep(self, step: Step) -> None:
         for name, samples in step.samples.items():
+            if name not in self._samples:
+                raise EnvError(f"{self._spec.name} gave samples of {name!r}, not in its spec")
             if len(samples.times_s):
                 self._samples[name].append(samples)
 

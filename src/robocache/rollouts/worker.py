@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import secrets
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from robocache.core.env import Env
 from robocache.core.episode import Episode, episode_hash
@@ -63,7 +70,8 @@ class Worker:
                 pool.append(self._make(job.task))
             return pool[number]
 
-        return run_episodes(self._plan, jobs, env_for, self._actor)
+        with one_thread():
+            return run_episodes(self._plan, jobs, env_for, self._actor)
 
     def write(self, jobs: Sequence[Job]) -> list[LedgerRow]:
         """Make these episodes, write them, and return the rows for the ledger."""
@@ -93,22 +101,43 @@ def ledger_row(shard: Path, episode: Episode) -> LedgerRow:
     )
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, because other counts may give other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_make: Callable[[], Worker] | None = None
 _worker: Worker | None = None
 
 
 def start(make: Callable[[], Worker]) -> None:
-    """Prepare a process of the pool: one thread, deaf to Ctrl-C, which the parent handles."""
-    import signal
+    """Prepare a process of the pool: deaf to Ctrl-C, which the parent handles, but not without it.
 
-    import torch
-
-    global _worker
+    A worker whose parent was killed must not write on beside the one that takes over.
+    """
+    global _make
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    _worker = make()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _make = make
 
 
 def work(jobs: Sequence[Job]) -> list[LedgerRow]:
     """One batch, in a process of the pool."""
-    assert _worker is not None
+    global _worker
+    if _worker is None:  # made here, so that what goes wrong reaches the parent as it is
+        assert _make is not None
+        _worker = _make()
     return _worker.write(jobs)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -56,10 +56,8 @@ def read_training_state(
         policy.load_state_dict(load_file(training / "weights.safetensors"))
         average.load(load_file(folder / "policy.safetensors"), state["averages"])
         load_optimizer_tensors(optimizer, load_file(training / "optimizer.safetensors"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder}: {error.filename} is missing") from None
-    except (json.JSONDecodeError, SafetensorError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{folder} cannot be resumed: {error}") from error
+    except (OSError, ValueError, SafetensorError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{folder} cannot be resumed: {error!r}") from error
     return state
 
 

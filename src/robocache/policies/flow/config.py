@@ -32,10 +32,13 @@ class FlowConfig:
         blocks: number of residual blocks.
         text_buckets: size of the hashed instruction.
         text_features: width of the instruction's embedding.
-        text_dropout: share of an instruction's n-grams left out per training sample, so that no
+        text_dropout: share of the n-grams left out of every other training instruction, so that no
             single word carries the meaning.
         image_features: width of the embedding of each image input.
+        motion: also read how far each state input moved since its earlier offsets.
         differences: extra features, e.g. an object's position relative to the hand.
+        relative_to: name of an input of the action's shape (joint positions) that actions are
+            predicted relative to; empty: absolute actions.
         max_depth_m: depth beyond this reads as this, in metres.
         batch_rows: inference runs in blocks of exactly this many rows, so that a row's result does
             not depend on how many episodes ask at once.
@@ -44,13 +47,15 @@ class FlowConfig:
     horizon: int = 16
     execute_steps: int = 8
     flow_steps: int = 4
-    hidden: int = 384
+    hidden: int = 256
     blocks: int = 4
     text_buckets: int = 1024
     text_features: int = 64
-    text_dropout: float = 0.3
+    text_dropout: float = 0.5
     image_features: int = 64
+    motion: bool = False
     differences: tuple[Difference, ...] = ()
+    relative_to: str = ""
     max_depth_m: float = 2.0
     batch_rows: int = 16
 

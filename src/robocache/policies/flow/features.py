@@ -57,12 +57,11 @@ class Features(nn.Module):
             self._constant(f"mean/{view.stream}", stats.mean.reshape(-1))
             self._constant(f"scale/{view.stream}", safe_scale(stats.std.reshape(-1)))
             size += offsets * stats.mean.size
+            size += (offsets - 1) * stats.mean.size if config.motion else 0
         for difference in config.differences:
             size += self._add_difference(difference, inputs, statistics)
-        self.text = nn.Sequential(
-            nn.Linear(config.text_buckets, config.text_features), nn.SiLU(),
-            nn.Linear(config.text_features, config.text_features),
-        )  # fmt: skip
+        self.text = nn.Linear(config.text_buckets, config.text_features)
+        nn.init.zeros_(self.text.weight)  # words that training never saw then say nothing
         self.encoders = nn.ModuleDict(
             {_module_name(name): ImageEncoder(specs[name], config) for name in self.images}
         )
@@ -72,11 +71,14 @@ class Features(nn.Module):
         self, values: Mapping[str, Tensor], valid: Mapping[str, Tensor], text: Tensor
     ) -> Tensor:
         """(B, F) features from inputs (B, O, ...), validity (B, O) and hashed text (B, buckets)."""
-        parts = [self.text(text)]
+        # A unit vector over many buckets is scaled up to what a linear layer expects.
+        parts = [self.text(text * self.config.text_buckets**0.5)]
         for name in self.states:
             flat = values[name].float().flatten(2)
             normal = (flat - self._get(f"mean/{name}")) / self._get(f"scale/{name}")
             parts.append((normal.clamp(-10, 10) * valid[name][..., None]).flatten(1))
+            if self.config.motion:
+                parts.append(motion(normal, valid[name]))
         for number, difference in enumerate(self.config.differences):
             parts.append(self._difference(number, difference, values, valid))
         for name in self.images:
@@ -143,6 +145,12 @@ class Features(nn.Module):
         return tensor
 
 
+def motion(normal: Tensor, valid: Tensor) -> Tensor:
+    """(B, (O - 1) * D) how far (B, O, D) normalised samples moved until the last, times ten."""
+    both = (valid[:, -1:] & valid[:, :-1])[..., None]
+    return ((10 * (normal[:, -1:] - normal[:, :-1])).clamp(-10, 10) * both).flatten(1)
+
+
 class ImageEncoder(nn.Module):
     """Convolutions and a spatial soft-argmax: where things are, in a few numbers.
 
@@ -185,8 +193,12 @@ class ImageEncoder(nn.Module):
 
 
 def safe_scale(std: np.ndarray) -> np.ndarray:
-    """Standard deviations to divide by; a dimension that never moves is divided by 1."""
-    return np.where(std > 1e-6, std, 1.0)
+    """Standard deviations to divide by, none below 2 % of the largest.
+
+    A joint that hardly moved in training would otherwise turn the smallest change into a large
+    number. Where nothing ever moved, 1.
+    """
+    return np.maximum(std, 0.02 * std.max()) if std.max() > 1e-6 else np.ones_like(std)
 
 
 def _module_name(stream: str) -> str:

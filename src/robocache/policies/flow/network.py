@@ -1,4 +1,4 @@
-"""The velocity field: a residual MLP whose layer norms are modulated by time and observation.
+"""The network: a residual MLP whose layer norms are modulated by time and observation.
 
 Adaptive layer norm as in Peebles and Xie, "Scalable Diffusion Models with Transformers", 2023.
 Letters: B batch, H horizon, A action dimensions, F features.
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 
-class VelocityField(nn.Module):
-    """v(x_t, t | features) of shape (B, H, A).
+class ActionPredictor(nn.Module):
+    """The actions (B, H, A) expected at the end of the flow, given x_t, t and features.
 
     Args:
         actions: H * A numbers per chunk.
@@ -37,16 +37,16 @@ class VelocityField(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, noisy_BHA: Tensor, time_B: Tensor, features_BF: Tensor) -> Tensor:
-        return self.velocity(noisy_BHA, time_B, self.observe(features_BF))
+        return self.predict(noisy_BHA, time_B, self.observe(features_BF))
 
-    def velocity(self, noisy_BHA: Tensor, time_B: Tensor, observed: Tensor) -> Tensor:
+    def predict(self, noisy_BHA: Tensor, time_B: Tensor, observed: Tensor) -> Tensor:
         """The same from features already seen, so that sampling looks at them once."""
         condition = observed + self.time(sinusoids(time_B, 64))
         x = self.enter(noisy_BHA.flatten(1)) + observed
         for block in self.blocks:
             x = block(x, condition)
-        velocity: Tensor = self.leave(self.norm(x)).reshape(noisy_BHA.shape)
-        return velocity
+        predicted: Tensor = self.leave(self.norm(x)).reshape(noisy_BHA.shape)
+        return predicted
 
 
 class Block(nn.Module):

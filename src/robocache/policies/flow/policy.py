@@ -1,7 +1,8 @@
 """FlowPolicy: a small language-conditioned flow-matching policy that acts in chunks.
 
-Flow matching with straight paths (Lipman et al., 2023): x_t = (1 - t) noise + t actions, the
-network predicts actions - noise, sampling integrates from t = 0 to 1 with Euler steps.
+Flow matching with straight paths (Lipman et al., 2023): x_t = (1 - t) noise + t actions. The
+network predicts the actions; the velocity follows as (predicted - x_t) / (1 - t), so the noise need
+not pass through the network. Sampling integrates from t = 0 to 1 with Euler steps.
 Letters: B batch, H horizon, A action dimensions.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robocache.core.errors import MissingStreamError
+from robocache.core.errors import ConfigError, MissingStreamError
 from robocache.core.seeding import generator
 from robocache.core.statistics import Statistics
 from robocache.core.stream import StreamSpec
@@ -23,7 +24,7 @@ from robocache.core.window import ActionChunk, Observation, StreamInput
 from robocache.datasets.windows import Batch
 from robocache.policies.flow.config import Difference, FlowConfig
 from robocache.policies.flow.features import Features, safe_scale
-from robocache.policies.flow.network import VelocityField
+from robocache.policies.flow.network import ActionPredictor
 
 
 class FlowPolicy(nn.Module):
@@ -60,32 +61,35 @@ class FlowPolicy(nn.Module):
         self.statistics = statistics
         self.action_size = int(np.prod(specs[action].shape))
         self.features = Features(config, inputs, specs, statistics)
-        self.network = VelocityField(
+        self.network = ActionPredictor(
             config.horizon * self.action_size, self.features.size, config.hidden, config.blocks
         )
-        stats = statistics[action]
+        if config.relative_to:
+            require_comparable(config.relative_to, action, self.specs)
+        stats = statistics[relative_name(action, config.relative_to)]
         self._buffer("action_mean", stats.mean)
         self._buffer("action_scale", safe_scale(stats.std))
+        self._buffer("mean_action", statistics[action].mean)
         self.eval()
 
     def loss(self, batch: Batch, random: torch.Generator) -> Tensor:
-        """Mean squared error of the velocity over valid actions.
+        """Mean squared error of the predicted actions, normalised, over the valid ones.
 
         Args:
             batch: training windows on the policy's device.
             random: CPU generator that noise and flow times are drawn from.
         """
         device = self.action_mean.device
-        target = (batch.actions - self.action_mean) / self.action_scale
+        actions = batch.actions.flatten(2) - self._reference(batch.values, batch.valid)
+        target = (actions - self.action_mean) / self.action_scale
         noise = torch.randn(target.shape, generator=random).to(device)
         time_B = torch.rand(len(target), generator=random).to(device)
         time = time_B[:, None, None]
         text = self.features.encode_text(batch.instructions)
-        kept = torch.rand(text.shape, generator=random) >= self.config.text_dropout
-        text = (text * kept / (1 - self.config.text_dropout)).to(device)
+        text = drop_ngrams(text, self.config.text_dropout, random).to(device)
         features = self.features(batch.values, batch.valid, text)
-        velocity = self.network((1 - time) * noise + time * target, time_B, features)
-        error = (velocity - (target - noise)).square().mean(dim=2)
+        predicted = self.network((1 - time) * noise + time * target, time_B, features)
+        error = (predicted - target).square().mean(dim=2)
         mean: Tensor = (error * batch.action_valid).sum() / batch.action_valid.sum()
         return mean
 
@@ -130,8 +134,21 @@ class FlowPolicy(nn.Module):
         observed = self.network.observe(self.features(values, valid, text))
         for step in range(self.config.flow_steps):
             time = torch.full((len(x),), step / self.config.flow_steps, device=device)
-            x = x + self.network.velocity(x, time, observed) / self.config.flow_steps
-        return (x * self.action_scale + self.action_mean).cpu().numpy()
+            predicted = self.network.predict(x, time, observed)
+            x = x + (predicted - x) / (self.config.flow_steps - step)
+        actions = x * self.action_scale + self.action_mean + self._reference(values, valid)
+        return actions.cpu().numpy()
+
+    def _reference(
+        self, values: Mapping[str, Tensor], valid: Mapping[str, Tensor]
+    ) -> Tensor | float:
+        """(B, 1, A) what actions are relative to: the latest sample, or the mean action where there
+        is none yet; 0 when actions are absolute."""
+        name = self.config.relative_to
+        if not name:
+            return 0.0
+        latest = values[name][:, -1:].float().flatten(2)
+        return torch.where(valid[name][:, -1:, None], latest, self.mean_action)
 
     def _stack(self, observations: Sequence[Observation], name: str) -> Tensor:
         try:
@@ -179,3 +196,27 @@ class FlowPolicy(nn.Module):
 
     action_mean: Tensor
     action_scale: Tensor
+    mean_action: Tensor
+
+
+def relative_name(action: str, reference: str) -> str:
+    """Name of the statistics of actions relative to a stream ("": of the actions themselves)."""
+    return f"{action} - {reference}" if reference else action
+
+
+def require_comparable(reference: str, action: str, specs: Mapping[str, StreamSpec]) -> None:
+    """Raise ConfigError unless actions can be taken relative to `reference`."""
+    if reference not in specs:
+        raise ConfigError(f"relative_to={reference} must be one of the policy's inputs")
+    if specs[reference].shape != specs[action].shape:
+        raise ConfigError(
+            f"relative_to={reference}: its samples have shape {specs[reference].shape}, "
+            f"those of {action} {specs[action].shape}"
+        )
+
+
+def drop_ngrams(text: Tensor, share: float, random: torch.Generator) -> Tensor:
+    """(B, buckets) instructions, half of which, at random, lack a share of their n-grams."""
+    kept = torch.rand(text.shape, generator=random) >= share
+    whole = torch.rand(len(text), 1, generator=random) < 0.5
+    return torch.where(whole, text, text * kept / (1 - share))
