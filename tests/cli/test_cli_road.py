@@ -48,6 +48,15 @@ def test_collected_and_trained(home: Path) -> None:
     assert statuses() == [("collect", "complete"), ("train", "complete")]
 
 
+def test_names_are_never_cut(home: Path) -> None:
+    """They are what the next command is given."""
+    name = "a-name-that-is-rather-long-but-still-allowed"
+    assert robocache(*tiny.SHORT[:-1], f"--name={name}").code == 0
+    said = robocache("runs", "ls")
+    assert name in said.out and "demos" in said.out
+    assert json.loads(robocache("runs", "show", name).out)["run"] == name
+
+
 def test_training_teaches(home: Path) -> None:
     rates = {}
     for name in ("long", "long@1"):

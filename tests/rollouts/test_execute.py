@@ -155,7 +155,7 @@ def test_a_killed_driver_changes_nothing(
 
 
 def lead(folder: Path, paths: list[str], pids: object) -> None:
-    """Make episodes with two workers; tell the workers' ids, then wait to be killed."""
+    """Make episodes with a worker; tell the children' ids, then wait to be killed."""
     import sys
     import threading
 
@@ -167,7 +167,7 @@ def lead(folder: Path, paths: list[str], pids: object) -> None:
         threading.Event().wait()
 
     ledger = ledger_of(folder)
-    execute(plan_of("expert"), folder, ledger, workers=2, batch=3, progress=tell)
+    execute(plan_of("expert"), folder, ledger, workers=1, batch=3, progress=tell)
 
 
 def test_workers_end_with_a_killed_driver(tmp_path: Path, expected: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from robocache.cli.progress import console
 from robocache.runs import Registry, RunStore, read_manifest
@@ -13,12 +13,13 @@ from robocache.runs import Registry, RunStore, read_manifest
 def list_runs(verb: str | None, status: str | None) -> None:
     """A line for each run, oldest first, and what holds each slot."""
     store = RunStore()
-    table = Table("run", "verb", "status", "started", "figures")
+    names = (Column(name, no_wrap=True) for name in ("run", "verb", "status"))
+    table = Table(*names, "started", "figures")
     for record in store.runs(verb=verb, status=status):
         table.add_row(
             record.id, record.verb, record.status, record.started[:19], _figures(record.metrics)
         )
-    console.print(table)
+    console.print(table, soft_wrap=False)
     registry = Registry(store.engine)
     for slot in registry.slots():
         holder = registry.holder(slot)
