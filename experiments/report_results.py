@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from robocache.runs import collect_manifest
+from robocache.runs.machine import memory_bytes, package_versions, processor
 
 
 def save(name: str, results: dict[str, Any]) -> None:
     """Write experiments/results/<name>.json."""
-    manifest = collect_manifest("experiment", {"name": name}, threads={})
     record = {
-        "cpu": manifest["machine"].get("cpu") if isinstance(manifest.get("machine"), dict) else "",
-        "python": platform.python_version(),
-        "versions": {n: version(n) for n in ("torch", "numpy", "mujoco", "metaworld")},
-        "threads": torch.get_num_threads(),
         **results,
+        "machine": {"cpu": processor(), "memory_bytes": memory_bytes()},
+        "torch_threads": torch.get_num_threads(),
+        "packages": package_versions(),
     }
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)

@@ -78,29 +78,42 @@ def make_plan(
     seed: int,
     purpose: str,
     actor: str,
+    phrases: str = "train",
     expert_noise: float = 0.0,
     steps_after_success: int = 0,
 ) -> RolloutPlan:
-    """A plan whose environment was tried out once, so that mistakes are told before any work."""
+    """A plan whose environments, one of each kind, were tried out before any work.
+
+    Args:
+        tasks: environment names and task groups.
+        env: options of the environments.
+        sensors: imperfections of the sensors.
+        phrases: which instructions Meta-World gives, unless `env` says so.
+        episodes, seed, purpose, actor, expert_noise, steps_after_success: see `RolloutPlan`.
+    """
     names = task_names(tasks)
-    options = dict(env)
-    if sensors.clock_jitter_s:
-        options["clock_jitter_s"] = sensors.clock_jitter_s
     if not names:
         raise ConfigError("tasks must name at least one environment")
-    first = make_env(names[0], **options)
-    version = first.spec.version
-    first.close()
-    for stream in sensors.latency:
-        if stream not in first.spec.streams:
-            raise unknown_name(f"stream of {names[0]}", stream, first.spec.streams)
+    options = dict(env)
+    if all(name.startswith("metaworld/") for name in names):
+        options = {"phrases": phrases, "clock_jitter_s": sensors.clock_jitter_s, **options}
+    elif sensors.clock_jitter_s:
+        raise ConfigError("sensors.clock_jitter_s is known to Meta-World alone; set it to 0")
+    versions = []
+    for name in {name.split("/")[0]: name for name in names}.values():
+        tried = make_env(name, **options)
+        versions.append(tried.spec.version)
+        for stream in sensors.latency:
+            if stream not in tried.spec.streams:
+                raise unknown_name(f"stream of {name}", stream, tried.spec.streams)
+        tried.close()
     return RolloutPlan(
         tasks=names,
         episodes=episodes,
         seed=seed,
         purpose=purpose,
         actor=actor,
-        env_version=version,
+        env_version="; ".join(sorted(versions)),
         env_options=options,
         latency=dict(sensors.latency),
         expert_noise=expert_noise,

@@ -13,7 +13,6 @@ from robocache.cli.collect import (
     make_episodes,
     make_plan,
     result_config,
-    task_names,
 )
 from robocache.cli.configuration import load
 from robocache.cli.datasets import find_dataset
@@ -44,6 +43,7 @@ class EvalConfig:
         tasks: environment names, or the groups mt10 and metaworld.
         episodes: per task.
         seed: root seed of the layouts; layouts of collections are never among them.
+        phrases: instructions of Meta-World: held_out (in no demonstration) or train.
         env: options of the environment.
         sensors: imperfections of the sensors.
         workers: processes. Changes nothing in the result.
@@ -53,6 +53,7 @@ class EvalConfig:
     tasks: tuple[str, ...]
     episodes: int
     seed: int
+    phrases: str
     env: dict[str, Any]
     sensors: SensorsConfig
     workers: int
@@ -95,8 +96,9 @@ def evaluate_closed_loop(
     source, sha256 = find_policy(store, policy)
     plan = make_plan(
         config.tasks,
-        env_options(config, overrides),
+        config.env,
         config.sensors,
+        phrases=config.phrases,
         episodes=config.episodes,
         seed=config.seed,
         purpose="evaluate",
@@ -124,15 +126,6 @@ def evaluate_closed_loop(
             )
             run.finish({**summarise(rows).to_json(), "fingerprint": ledger.fingerprint()})
     return Judged(run, sha256, rows, plan)
-
-
-def env_options(config: EvalConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """The environments' options; held-out phrases are a default for Meta-World alone."""
-    names = task_names(config.tasks)
-    asked = any(text.lstrip("+").startswith("env.phrases") for text in overrides)
-    if asked or any(name.startswith("metaworld/") for name in names):
-        return config.env
-    return {name: value for name, value in config.env.items() if name != "phrases"}
 
 
 def print_closed_loop(result: ClosedLoopResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from robocache.cli.configuration import load
 from robocache.cli.datasets import find_dataset, keep_keys
+from robocache.cli.evaluate import evaluate_closed_loop
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError
 from robocache.core.seeding import derive_seed
@@ -50,6 +52,8 @@ class TrainConfig:
         require_success: leave out episodes that are known to have failed.
         seeds: one run is made for each.
         init_from: a checkpoint to start from; it keeps its own statistics and architecture.
+        evaluate: settings of `eval` for judging checkpoints on the way, every
+            `trainer.evaluate_every` steps.
         policy: what is trained.
         trainer: how.
     """
@@ -59,6 +63,7 @@ class TrainConfig:
     require_success: bool
     seeds: tuple[int, ...]
     init_from: str | None
+    evaluate: tuple[str, ...]
     policy: PolicyConfig
     trainer: TrainerConfig
 
@@ -113,12 +118,28 @@ def train_one(
         sampler = WindowSampler(table, config.trainer.batch_size, seed)
         with progress("train", "steps") as say:
             path = train(
-                policy, sampler, config.trainer, run=run, store=store, seed=seed, progress=say
+                policy,
+                sampler,
+                config.trainer,
+                run=run,
+                store=store,
+                seed=seed,
+                progress=say,
+                evaluate=functools.partial(judge_on_the_way, store, config.evaluate),
             )
         sha256 = verify_checkpoint(path)
         run.finish({"steps": config.trainer.steps, "checkpoint": sha256, "windows": len(table)})
         console.print(f"checkpoint {sha256[:12]} in {path}")
         return run
+
+
+def judge_on_the_way(
+    store: RunStore, settings: Sequence[str], path: Path, step: int
+) -> dict[str, float]:
+    """Success of the checkpoint at `path`; an evaluation callback."""
+    success = evaluate_closed_loop(store, str(path), settings).result().overall
+    console.print(f"step {step}: success {success}")
+    return {"success": success.rate}
 
 
 def prepare(

@@ -64,6 +64,9 @@ class FlowConfig:
             raise ValueError(
                 f"execute_steps must lie in 1..horizon={self.horizon}, got {self.execute_steps}"
             )
-        for name in ("flow_steps", "hidden", "blocks", "text_buckets", "text_features"):
+        counts = ("flow_steps", "hidden", "blocks", "text_buckets", "text_features")
+        for name in (*counts, "image_features", "batch_rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.text_dropout < 1:
+            raise ValueError(f"text_dropout must lie in [0, 1), got {self.text_dropout}")

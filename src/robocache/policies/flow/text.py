@@ -22,7 +22,7 @@ def hashed_ngrams(text: str, size: int) -> NDArray[np.float32]:
     Words weigh 1, word pairs 1/2, and the trigrams of a word 1 in sum. An empty text gives zeros.
     """
     counts = np.zeros(size, np.float32)
-    words = re.findall(r"[a-z0-9]+", text.lower())
+    words = re.findall(r"\w+", text.casefold())
     for word in words:
         counts[_bucket(word, size)] += 1.0
         padded = f"<{word}>"
