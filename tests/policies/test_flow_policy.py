@@ -136,7 +136,7 @@ def test_the_instruction_is_read(policy: FlowPolicy) -> None:
 
 def test_no_depth_is_not_near_depth(policy: FlowPolicy) -> None:
     """Zero millimetres means that nothing came back; beyond the limit all is equally far."""
-    encoder = policy.features.encoders["depth"]
+    encoder = policy.features.encoders[0]
     frames = torch.zeros(4, 24, 32, dtype=torch.int32)
     frames[1] = 1
     frames[2] = 5000

@@ -62,9 +62,7 @@ class Features(nn.Module):
             size += self._add_difference(difference, inputs, statistics)
         self.text = nn.Linear(config.text_buckets, config.text_features)
         nn.init.zeros_(self.text.weight)  # words that training never saw then say nothing
-        self.encoders = nn.ModuleDict(
-            {_module_name(name): ImageEncoder(specs[name], config) for name in self.images}
-        )
+        self.encoders = nn.ModuleList(ImageEncoder(specs[name], config) for name in self.images)
         self.size = size
 
     def forward(
@@ -81,10 +79,10 @@ class Features(nn.Module):
                 parts.append(motion(normal, valid[name]))
         for number, difference in enumerate(self.config.differences):
             parts.append(self._difference(number, difference, values, valid))
-        for name in self.images:
+        for name, encoder in zip(self.images, self.encoders, strict=True):
             frames = values[name]
             batch, offsets = frames.shape[:2]
-            encoded = self.encoders[_module_name(name)](frames.flatten(0, 1))
+            encoded = encoder(frames.flatten(0, 1))
             encoded = encoded.reshape(batch, offsets, -1) * valid[name][..., None]
             parts.append(encoded.flatten(1))
         parts.extend(valid[name].float() for name in [*self.states, *self.images])
@@ -199,7 +197,3 @@ def safe_scale(std: np.ndarray) -> np.ndarray:
     number. Where nothing ever moved, 1.
     """
     return np.maximum(std, 0.02 * std.max()) if std.max() > 1e-6 else np.ones_like(std)
-
-
-def _module_name(stream: str) -> str:
-    return stream.replace(".", "_")

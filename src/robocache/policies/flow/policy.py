@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robocache.core.errors import ConfigError, MissingStreamError
+from robocache.core.errors import ConfigError, MissingStreamError, PolicyError
 from robocache.core.seeding import generator
 from robocache.core.statistics import Statistics
 from robocache.core.stream import StreamSpec
@@ -99,7 +99,10 @@ class FlowPolicy(nn.Module):
 
         Raises:
             MissingStreamError: an observation lacks an input.
+            PolicyError: not one seed per observation.
         """
+        if len(seeds) != len(observations):
+            raise PolicyError(f"{len(observations)} observations came with {len(seeds)} seeds")
         chunks: list[ActionChunk] = []
         rows = self.config.batch_rows
         for start in range(0, len(observations), rows):
