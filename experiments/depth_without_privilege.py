@@ -19,16 +19,16 @@ from robocache.runs import RunStore
 
 TASK = "metaworld/button-press-topdown"
 CAMERA = [
-    "env.sensors=[end_effector,corner2_depth]",
+    "env.sensors=[end_effector,topview_depth]",
     "env.image_height=64",
     "env.image_width=64",
 ]
-BLIND = "sensors.latency.corner2_depth={drop_probability: 1.0}"
+BLIND = "sensors.latency.topview_depth={drop_probability: 1.0}"
 
 
 def main() -> None:
     plan = [f"tasks=[{TASK}]", *CAMERA]
-    training = ["policy=flow_depth", "trainer.steps=1200", "trainer.batch_size=128"]
+    training = ["policy=flow_depth", "trainer.steps=800", "trainer.batch_size=128"]
     seeing = collect([*plan, "episodes=100"], None)
     blind = collect([*plan, "episodes=100", BLIND], None)
     with_depth = train_all([f"dataset={seeing.id}", *training], None)[0]

@@ -51,7 +51,7 @@ def collect(overrides: Overrides = None, name: Name = None) -> None:
 
     robocache collect tasks=[metaworld/drawer-open] sensors=real expert_noise=0.2
 
-    robocache collect env.sensors=[end_effector,corner2_depth] tasks=[metaworld/reach]
+    robocache collect env.sensors=[end_effector,topview_depth] tasks=[metaworld/reach]
     """
     from robocache.cli.collect import collect as run
 

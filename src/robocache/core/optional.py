@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 
 from robocache.core.errors import MissingDependencyError
@@ -16,8 +17,10 @@ def require(module: str, extra: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, AttributeError, OSError) as error:
+        graphics = os.environ.get("MUJOCO_GL")
+        hint = f" (or unset MUJOCO_GL={graphics}: its OpenGL may be missing)" if graphics else ""
         raise MissingDependencyError(
             f"{module} is needed here and could not be imported ({error}); "
-            f"install it with: pip install 'robocache[{extra}]'"
+            f"install it with: pip install 'robocache[{extra}]'{hint}"
         ) from error

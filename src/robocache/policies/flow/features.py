@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robocache.core.errors import ConfigError
-from robocache.core.statistics import Statistics
+from robocache.core.statistics import Statistics, StreamStatistics
 from robocache.core.stream import StreamSpec
 from robocache.core.window import StreamInput
 from robocache.policies.flow.config import Difference, FlowConfig
@@ -62,7 +62,9 @@ class Features(nn.Module):
             size += self._add_difference(difference, inputs, statistics)
         self.text = nn.Linear(config.text_buckets, config.text_features)
         nn.init.zeros_(self.text.weight)  # words that training never saw then say nothing
-        self.encoders = nn.ModuleList(ImageEncoder(specs[name], config) for name in self.images)
+        self.encoders = nn.ModuleList(
+            ImageEncoder(specs[name], config, statistics.streams.get(name)) for name in self.images
+        )
         self.size = size
 
     def forward(
@@ -157,29 +159,44 @@ class ImageEncoder(nn.Module):
     Args:
         spec: (H, W) uint16 depth in millimetres (0: no return), or (H, W, C) uint8.
         config: width of the result, and the depth that counts as far.
+        statistics: of the stream, per pixel; a depth image is then read as what differs from the
+            mean image, in units of the usual difference.
     """
 
-    def __init__(self, spec: StreamSpec, config: FlowConfig) -> None:
+    def __init__(
+        self, spec: StreamSpec, config: FlowConfig, statistics: StreamStatistics | None
+    ) -> None:
         super().__init__()
         self.depth = len(spec.shape) == 2
-        self.scale = 1000 * config.max_depth_m if self.depth else 255.0
+        self.far = 1000 * config.max_depth_m
+        mean, usual = np.zeros(spec.shape[:2]), self.far
+        if self.depth and statistics is not None:
+            mean, usual = statistics.mean, float(np.sqrt(np.mean(statistics.std**2)))
+        self.scale = max(usual, 1.0)
+        pixels = torch.from_numpy(mean.astype(np.float32))
+        self.register_buffer("mean", pixels, persistent=False)
         channels = 2 if self.depth else spec.shape[2]
         width = 32
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.SiLU(),
-            nn.Conv2d(16, width, 3, stride=2, padding=1), nn.SiLU(),
+            nn.Conv2d(channels, 16, 5, stride=2, padding=2),
+            nn.SiLU(),
+            nn.Conv2d(16, width, 3, stride=2, padding=1),
+            nn.SiLU(),
             nn.Conv2d(width, width, 3, padding=1),
-        )  # fmt: skip
+        )
         self.out = nn.Linear(3 * width, config.image_features)
+
+    mean: Tensor
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, H, W[, C]) frames -> (N, image_features)."""
-        x = frames.float() / self.scale
+        x = frames.float()
         if self.depth:
             seen = (x > 0).float()
-            x = torch.stack([x.clamp(max=1.0) * seen, seen], dim=1)
+            near = (x.clamp(max=self.far) - self.mean) / self.scale
+            x = torch.stack([near.clamp(-10, 10) * seen, seen], dim=1)
         else:
-            x = x.permute(0, 3, 1, 2)
+            x = x.permute(0, 3, 1, 2) / 255.0
         maps = self.convolutions(x)
         rows, columns = maps.shape[2:]
         weights = maps.flatten(2).softmax(dim=2)
