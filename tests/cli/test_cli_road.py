@@ -123,7 +123,7 @@ def test_open_loop(home: Path) -> None:
     assert said.code == 0, said.err
     record = RunStore().get("recorded")
     result = json.loads((record.folder / "open_loop.json").read_text())
-    overall = result["overall"]
+    overall = result["overall"]["absolute"]
     assert overall["policy"] < 0.5 * overall["hold"]
     assert overall["policy"] < 0.5 * overall["mean"]
     assert result["windows"][0] == RunStore().get("long").metrics["windows"] - 40

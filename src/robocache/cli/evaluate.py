@@ -22,7 +22,12 @@ from robocache.core.plugins import installed
 from robocache.core.window import Window
 from robocache.datasets import WindowTable
 from robocache.evaluation.closed_loop import ClosedLoopResult, summarise
-from robocache.evaluation.open_loop import OpenLoopConfig, OpenLoopResult, evaluate_open_loop
+from robocache.evaluation.open_loop import (
+    PREDICTORS,
+    OpenLoopConfig,
+    OpenLoopResult,
+    evaluate_open_loop,
+)
 from robocache.policies import load_policy, make_policy
 from robocache.rollouts import PolicySource, RolloutPlan
 from robocache.runs import (
@@ -169,20 +174,25 @@ def evaluate_recordings(
             mean = loaded.statistics[loaded.action].mean.reshape(-1)
             result = evaluate_open_loop(loaded, table, mean, config)
             atomic_write(file, json.dumps(result.to_json()).encode())
-            run.finish({"mean_absolute_error": result.overall()})
+            errors = {"absolute": result.overall(), "rms": result.overall("square")}
+            run.finish({"errors": errors})
     print_open_loop(result, run.folder)
     return result
 
 
 def print_open_loop(result: OpenLoopResult, folder: Path) -> None:
-    """Mean absolute error by horizon step, against holding the last action and the mean."""
-    curves = result.per_step()
-    console.print("mean absolute error, averaged over action dimensions, in the action's units")
-    console.print(f"  {'step':>7}  {'policy':>9}  {'hold last':>9}  {'mean':>9}  windows")
+    """Errors by horizon step, against holding the last action and the mean action."""
+    console.print("errors over action dimensions, in the action's units")
+    console.print(f"  {'':7}  {'mean absolute':^31}   {'root mean square':^31}")
+    heads = "  ".join(f"{name:>9}" for name in PREDICTORS)
+    console.print(f"  {'step':>7}  {heads}   {heads}  windows")
+    curves = (result.per_step("absolute"), result.per_step("square"))
     for step, count in enumerate(result.windows):
-        row = "  ".join(f"{curves[name][step]:9.5f}" for name in ("policy", "hold", "mean"))
+        row = "   ".join(
+            "  ".join(f"{curve[name][step]:9.5f}" for name in PREDICTORS) for curve in curves
+        )
         console.print(f"  {step + 1:7}  {row}  {count}")
-    overall = result.overall()
-    row = "  ".join(f"{overall[name]:9.5f}" for name in ("policy", "hold", "mean"))
+    totals = (result.overall("absolute"), result.overall("square"))
+    row = "   ".join("  ".join(f"{t[name]:9.5f}" for name in PREDICTORS) for t in totals)
     console.print(f"  {'overall':>7}  {row}")
     console.print(f"per dimension: {folder / 'open_loop.json'}")

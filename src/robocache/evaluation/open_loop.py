@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,42 +41,58 @@ class OpenLoopConfig:
             raise ConfigError("samples and stride must be at least 1")
 
 
+PREDICTORS = ("policy", "hold", "mean")
+Measure = Literal["absolute", "square"]
+
+
 @dataclass(frozen=True, eq=False)
 class OpenLoopResult:
-    """Mean absolute errors, (H, A), in the action's units.
+    """Mean errors of three predictors, in the action's units (or their square).
+
+    The predictors are `policy`, the mean of the policy's samples; `hold`, the last action given
+    before now, repeated; `mean`, the mean action of the training data. Where an action jumps now
+    and then, as a gripper command does, a mean of samples is the best guess by squared error and
+    holding still is hard to beat by absolute error, so both are kept.
 
     Attributes:
-        policy: of the mean of the policy's samples.
-        hold: of repeating the last action given before now.
-        mean: of the mean action of the training data.
-        windows: how many windows were judged at each horizon step, (H,).
+        absolute: predictor -> (H, A) mean absolute errors.
+        square: predictor -> (H, A) mean squared errors.
+        windows: (H,) how many windows were judged at each horizon step.
     """
 
-    policy: NDArray[np.float64]
-    hold: NDArray[np.float64]
-    mean: NDArray[np.float64]
+    absolute: Mapping[str, NDArray[np.float64]]
+    square: Mapping[str, NDArray[np.float64]]
     windows: NDArray[np.int64]
 
-    def per_step(self) -> dict[str, NDArray[np.float64]]:
-        """(H,) errors averaged over dimensions, by predictor."""
-        return {name: getattr(self, name).mean(axis=1) for name in ("policy", "hold", "mean")}
+    def per_step(self, measure: Measure = "absolute") -> dict[str, NDArray[np.float64]]:
+        """Predictor -> (H,) errors over dimensions: their mean, or root mean square."""
+        if measure == "absolute":
+            return {name: self.absolute[name].mean(axis=1) for name in PREDICTORS}
+        return {name: np.sqrt(self.square[name].mean(axis=1)) for name in PREDICTORS}
 
-    def overall(self) -> dict[str, float]:
-        """Errors averaged over dimensions and judged actions, by predictor."""
+    def overall(self, measure: Measure = "absolute") -> dict[str, float]:
+        """Predictor -> error over dimensions and judged actions."""
         weights = self.windows / self.windows.sum()
-        return {name: float(curve @ weights) for name, curve in self.per_step().items()}
+        if measure == "absolute":
+            return {name: float(curve @ weights) for name, curve in self.per_step().items()}
+        means = {name: float(self.square[name].mean(axis=1) @ weights) for name in PREDICTORS}
+        return {name: value**0.5 for name, value in means.items()}
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "overall": self.overall(),
+            "overall": {"absolute": self.overall(), "rms": self.overall("square")},
             "windows": self.windows.tolist(),
-            **{name: getattr(self, name).tolist() for name in ("policy", "hold", "mean")},
+            "absolute": {name: self.absolute[name].tolist() for name in PREDICTORS},
+            "square": {name: self.square[name].tolist() for name in PREDICTORS},
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> OpenLoopResult:
-        errors = {name: np.array(data[name], np.float64) for name in ("policy", "hold", "mean")}
-        return OpenLoopResult(**errors, windows=np.array(data["windows"], np.int64))
+        absolute, square = (
+            {name: np.array(data[measure][name], np.float64) for name in PREDICTORS}
+            for measure in ("absolute", "square")
+        )
+        return OpenLoopResult(absolute, square, np.array(data["windows"], np.int64))
 
 
 def evaluate_open_loop(
@@ -103,7 +119,7 @@ def evaluate_open_loop(
     if not len(rows):
         raise DataError("every episode has only one action: there is none to be held before it")
     size = len(mean_action)
-    sums = np.zeros((3, table.window.horizon, size))
+    sums = np.zeros((2, 3, table.window.horizon, size))
     counts = np.zeros(table.window.horizon, np.int64)
     for part in np.array_split(rows, max(1, len(rows) // 64)):
         batch = table.batch(part)
@@ -112,10 +128,16 @@ def evaluate_open_loop(
         held = table.batch(part - 1).actions.double().numpy().reshape(len(part), -1, size)[:, :1]
         predicted = _mean_of_samples(policy, table, part, config)
         for number, guess in enumerate((predicted, held, mean_action[None, None])):
-            sums[number] += (np.abs(done - guess) * valid[..., None]).sum(axis=0)
+            error = np.abs(done - guess) * valid[..., None]
+            sums[0, number] += error.sum(axis=0)
+            sums[1, number] += (error**2).sum(axis=0)
         counts += valid.sum(axis=0)
-    errors = sums / np.maximum(counts, 1)[:, None]
-    return OpenLoopResult(errors[0], errors[1], errors[2], counts)
+    absolute, square = sums / np.maximum(counts, 1)[:, None]
+    return OpenLoopResult(
+        dict(zip(PREDICTORS, absolute, strict=True)),
+        dict(zip(PREDICTORS, square, strict=True)),
+        counts,
+    )
 
 
 def _mean_of_samples(
