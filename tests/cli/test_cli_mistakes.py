@@ -60,7 +60,7 @@ def test_usage(spare: Path) -> None:
         ((*tiny.TRAIN, "policy.network.hidden=0"), "hidden must be at least 1"),
         ((*tiny.TRAIN, "policy.action=actoin"), "stream actoin: not recorded .*action"),
         ((*tiny.TRAIN, "policy.inputs=[{stream: point, offsets_s: [0.1]}]"), "times <= 0"),
-        ((*tiny.TRAIN, "init_from=lung"), "did you mean 'long'"),
+        (("train", "dataset=demos", "init_from=lung"), "did you mean 'long'"),
         (("collect", "tasks=[]"), "at least one environment"),
         (("compare", "long", "long@1", *PLAN, "gate.alfa=1"), "did you mean 'gate.alpha'"),
         (("promote", "production", "lung"), "did you mean 'long'"),

@@ -202,7 +202,11 @@ def test_several_seeds_in_one_command(home: Path, undisturbed: dict[str, Any]) -
 
 def test_started_from_a_checkpoint(home: Path, undisturbed: dict[str, Any]) -> None:
     trained(home)
-    more = [*tiny.SHORT[:-1], "init_from=short", "--name=more"]
+    own = [text for text in tiny.SHORT[:-1] if not text.startswith("policy.")]
+    more = [*own, "init_from=short", "--name=more"]
+    refused = processes.run([*more, "policy.rate_hz=20"], home)
+    assert refused.code == 3
+    assert "policy.rate_hz=20: init_from keeps the policy of its checkpoint" in refused.output
     ended = processes.run(more, home)
     assert ended.code == 0, ended.output
     record = RunStore().get("more")

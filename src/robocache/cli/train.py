@@ -51,7 +51,8 @@ class TrainConfig:
         hold_out: keys of episodes not to train on.
         require_success: leave out episodes that are known to have failed.
         seeds: one run is made for each.
-        init_from: a checkpoint to start from; it keeps its own statistics and architecture.
+        init_from: a checkpoint to start from; it keeps its own statistics and architecture, so
+            `policy` cannot be given beside it.
         evaluate: settings of `eval` for judging checkpoints on the way, every
             `trainer.evaluate_every` steps.
         policy: what is trained.
@@ -73,6 +74,10 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
     config, plain = load("train", TrainConfig, overrides)
     if not config.seeds:
         raise ConfigError("seeds must name at least one training seed")
+    if config.init_from is not None:
+        for text in overrides:
+            if text.startswith(("policy=", "policy.")):
+                raise ConfigError(f"{text}: init_from keeps the policy of its checkpoint")
     store = RunStore()
     dataset = find_dataset(store, config.dataset)
     keys = keep_keys(dataset, require_success=config.require_success, hold_out=config.hold_out)
@@ -100,6 +105,8 @@ def train_one(
     start = None if config.init_from is None else store.find_checkpoint(config.init_from)
     parents = [] if start is None else [verify_checkpoint(start)]
     settings = {**plain, "dataset": dataset.fingerprint, "seeds": [seed], "init_from": parents}
+    if start is not None:
+        del settings["policy"]
     threads = {"torch": torch.get_num_threads()}
     with store.begin(
         "train",
