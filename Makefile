@@ -21,8 +21,8 @@ slow gpu stress: $(INSTALLED)
 	$(BIN)/python -m pytest -m $@
 
 bench: $(INSTALLED)
-	set -e; for name in env_steps loader evaluation; do \
-		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json; \
+	set -e; for script in $$(grep -l __main__ benchmarks/*.py); do \
+		$(BIN)/python $$script --out benchmarks/out/$$(basename $$script .py).json; \
 	done
 
 $(INSTALLED): pyproject.toml constraints.txt

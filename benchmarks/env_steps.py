@@ -32,17 +32,18 @@ def main() -> None:
     sides = {name: functools.partial(round_s, env, plans) for name, env in envs.items()}
     seconds = interleave(sides, args.rounds)
     publish(
+        args,
         {
             "measures": "environment steps per second, with and without sensors",
             "task": args.task,
             "simulator": envs["with"].spec.version,
             "sensors": args.sensors,
-            "rounds": args.rounds,
             "steps_per_round": args.steps * args.episodes,
             "steps_per_s": rates(seconds, args.steps * args.episodes),
             "speed_with_over_without": ratio(seconds["without"], seconds["with"]),
         },
-        args.out,
+        seconds=seconds,
+        peers={"with": "without"},
     )
 
 

@@ -28,23 +28,23 @@ from robocache.rollouts import Job, PolicySource, RolloutPlan, Worker
 
 def main() -> None:
     parser = arguments(__doc__, rounds=5)
-    parser.add_argument("--episodes", type=int, default=2, help="per task of MT10, round and side")
+    parser.add_argument("--tasks", nargs="+", default=[f"metaworld/{task}" for task in MT10])
+    parser.add_argument("--episodes", type=int, default=2, help="per task, round and side")
     parser.add_argument("--max-steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=20, help="episodes in lockstep")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    tasks = [f"metaworld/{task}" for task in MT10]
     with tempfile.TemporaryDirectory() as scratch:
-        dataset = record(Path(scratch) / "data", tasks, 1)
+        dataset = record(Path(scratch) / "data", args.tasks, 1)
         _, policy, _ = preset(dataset)
         save_policy(Path(scratch), policy, policy.state_dict())
         plan = RolloutPlan(
-            tasks=tuple(tasks),
+            tasks=tuple(args.tasks),
             episodes=args.episodes,
             seed=1,
             purpose="evaluate",
             actor="untrained",
-            env_version=simulator(tasks[0]),
+            env_version=simulator(args.tasks[0]),
             env_options={"phrases": "held_out", "max_steps": args.max_steps},
         )
         jobs = plan.jobs()
@@ -59,16 +59,16 @@ def main() -> None:
     if hashes != [(e.outcome, episode_hash(e)) for e in made["one_at_a_time"]]:
         raise PolicyError("episodes made in lockstep differ from those made one at a time")
     publish(
+        args,
         {
             "measures": "evaluation episodes per second in one process",
-            "tasks": tasks,
+            "tasks": args.tasks,
             "simulator": plan.env_version,
             "policy": "FlowPolicy of the preset policy=flow, untrained",
             "max_steps": args.max_steps,
             "episodes_per_round": len(jobs),
             "steps_per_round": sum(e.outcome.steps for e in made["in_lockstep"]),
             "episodes_in_lockstep": args.batch,
-            "rounds": args.rounds,
             "torch_threads": torch.get_num_threads(),
             "episodes_per_s": rates(seconds, len(jobs)),
             "speed_in_lockstep_over_one_at_a_time": ratio(
@@ -76,7 +76,8 @@ def main() -> None:
             ),
             "outcomes_and_hashes_identical": True,
         },
-        args.out,
+        seconds=seconds,
+        peers={"in_lockstep": "one_at_a_time"},
     )
 
 

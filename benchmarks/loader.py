@@ -30,14 +30,15 @@ TARGET = 0.9
 
 def main() -> None:
     parser = arguments(__doc__, rounds=40)
-    parser.add_argument("--episodes", type=int, default=10, help="demonstrations per task of MT10")
+    parser.add_argument("--tasks", nargs="+", default=[f"metaworld/{task}" for task in MT10])
+    parser.add_argument("--episodes", type=int, default=10, help="demonstrations per task")
     parser.add_argument("--steps", type=int, default=5, help="optimizer steps per round and side")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's own choice")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
-        dataset = record(Path(scratch) / "data", [f"metaworld/{t}" for t in MT10], args.episodes)
+        dataset = record(Path(scratch) / "data", args.tasks, args.episodes)
         start = time.perf_counter()
         config, policy, table = preset(dataset)
         prepared_s = time.perf_counter() - start
@@ -59,6 +60,7 @@ def main() -> None:
     seconds = interleave({name: side(feed) for name, feed in feeds.items()}, args.rounds)
     measured = ratio(seconds["memory"], seconds["loader"])
     publish(
+        args,
         {
             "measures": "training samples per second, fed by the loader and fed from memory",
             "episodes": len(dataset.keys()),
@@ -67,7 +69,6 @@ def main() -> None:
             "parameters": sum(p.numel() for p in policy.parameters()),
             "batch_size": sampler.batch_size,
             "steps_per_round": args.steps,
-            "rounds": args.rounds,
             "torch_threads": torch.get_num_threads(),
             "seconds_to_read_align_and_make_statistics": round(prepared_s, 2),
             "samples_per_s": rates(seconds, sampler.batch_size * args.steps),
@@ -75,7 +76,8 @@ def main() -> None:
             "target": TARGET,
             "target_met": measured["median"] >= TARGET,
         },
-        args.out,
+        seconds=seconds,
+        peers={"loader": "memory"},
     )
 
 

@@ -1,16 +1,32 @@
-"""What every measurement here has in common: interleaved rounds, medians, and where it ran."""
+"""What every measurement here has in common: interleaved rounds, medians, and where it ran.
+
+A result keeps the raw seconds of every round, so that `robocache bench compare` can judge two.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import re
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
-from robocache.runs.machine import memory_bytes, package_versions, processor, thread_variables
+import robocache
+from robocache.runs.machine import (
+    git_state,
+    memory_bytes,
+    package_versions,
+    processor,
+    thread_variables,
+)
+from robocache.runs.plain import plain, utc_now
+
+NO_SETTINGS = ("rounds", "out")
 
 
 def arguments(doc: str, *, rounds: int) -> argparse.ArgumentParser:
@@ -50,20 +66,55 @@ def ratio(faster: Sequence[float], slower: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def publish(result: Mapping[str, Any], out: Path | None) -> None:
-    """Print a result with the machine it was measured on; also write it to `out`."""
+def publish(
+    args: argparse.Namespace,
+    figures: Mapping[str, Any],
+    *,
+    seconds: Mapping[str, Sequence[float]],
+    peers: Mapping[str, str],
+) -> None:
+    """Print a result with the machine it was measured on; also write it to `args.out`.
+
+    Args:
+        args: what the script was asked for; all but rounds and output are the settings, in which
+            two results must agree to be compared.
+        figures: what was measured, for people.
+        seconds: side -> seconds of each round.
+        peers: side -> the side it is held against, round by round.
+    """
+    settings = {key: value for key, value in vars(args).items() if key not in NO_SETTINGS}
     whole = {
-        **result,
+        "benchmark": Path(sys.argv[0]).stem,
+        "measured": utc_now(),
+        "settings": plain(settings),
+        "rounds": args.rounds,
+        **figures,
+        "medians_s": {side: round(statistics.median(s), 6) for side, s in seconds.items()},
+        "seconds": seconds,
+        "peers": peers,
+        "code": code(),
         "machine": {
             "cpu": processor(),
             "memory_bytes": memory_bytes(),
             "load_average": [round(value, 2) for value in os.getloadavg()],
             "threads": thread_variables(),
         },
-        "versions": package_versions(),
+        "python": sys.version.split()[0],
+        "versions": versions(),
     }
-    text = json.dumps(whole, indent=2)
-    print(text)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n")
+    print(json.dumps(whole, indent=2))
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(whole, indent=2) + "\n")
+
+
+def code() -> dict[str, Any]:
+    """Commit of the package that was measured, and the sha256 of changes that are not in it."""
+    state = git_state(Path(robocache.__file__).parent) or {}
+    return {"commit": state.get("commit"), "changes_sha256": state.get("diff_sha256")}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that this one asks for."""
+    asked = {re.split(r"[^\w.-]", text)[0].lower() for text in requires("robocache") or ()}
+    return {name: of for name, of in package_versions().items() if name.lower() in asked}

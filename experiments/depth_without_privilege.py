@@ -23,14 +23,15 @@ CAMERA = [
     "env.image_height=64",
     "env.image_width=64",
 ]
+KEPT = "frames.purpose=training a policy on depth"
 BLIND = "sensors.latency.topview_depth={drop_probability: 1.0}"
 
 
 def main() -> None:
     plan = [f"tasks=[{TASK}]", *CAMERA]
     training = ["policy=flow_depth", "trainer.steps=800", "trainer.batch_size=128"]
-    seeing = collect([*plan, "episodes=100"], None)
-    blind = collect([*plan, "episodes=100", BLIND], None)
+    seeing = collect([*plan, KEPT, "episodes=100"], None)
+    blind = collect([*plan, KEPT, "episodes=100", BLIND], None)
     with_depth = train_all([f"dataset={seeing.id}", *training], None)[0]
     without = train_all([f"dataset={blind.id}", *training], None)[0]
     store = RunStore()

@@ -40,7 +40,7 @@ def main(path: str) -> None:
         chosen = [f"dataset={path}", "policy=flow_lerobot", f"hold_out=[{key}]"]
         run = train_all([*chosen, "trainer.steps=600", "trainer.warmup_steps=50"], None)[0]
         asked = [f"dataset={path}", f"episodes=[{key}]", "samples=16"]
-        result = evaluate_recordings(RunStore(), run.id, asked)
+        _, result = evaluate_recordings(RunStore(), run.id, asked)
         folds[key] = {"absolute": describe(result, "absolute"), "rms": describe(result, "square")}
     summary = {}
     for measure in ("absolute", "rms"):

@@ -1,15 +1,18 @@
 """RoboCache: from raw robot logs and simulators to a policy that is promoted on evidence."""
 
-from robocache.core import (
-    ActionChunk,
-    AlignmentPolicy,
-    Episode,
-    Observation,
-    Stream,
-    StreamInput,
-    StreamSpec,
-    Window,
-)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robocache.core import (
+        ActionChunk,
+        AlignmentPolicy,
+        Episode,
+        Observation,
+        Stream,
+        StreamInput,
+        StreamSpec,
+        Window,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,3 +26,15 @@ __all__ = [
     "Window",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:  # as in robocache.core: nothing heavy before it is used
+    if name in __all__:
+        from robocache import core
+
+        return getattr(core, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

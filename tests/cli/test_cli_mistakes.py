@@ -19,6 +19,10 @@ def spared(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of it that several tests may clutter."""
     folder = tmp_path_factory.mktemp("spare") / "home"
     shutil.copytree(road, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROBOCACHE_HOME", str(folder))
+        said = robocache("slots", "declare", "arm", *PLAN, "episodes=9", "floor=0.1")
+        assert said.code == 0, said.err
     return folder
 
 
@@ -63,7 +67,22 @@ def test_usage(spare: Path) -> None:
         (("train", "dataset=demos", "init_from=lung"), "did you mean 'long'"),
         (("collect", "tasks=[]"), "at least one environment"),
         (("compare", "long", "long@1", *PLAN, "gate.alfa=1"), "did you mean 'gate.alpha'"),
-        (("promote", "production", "lung"), "did you mean 'long'"),
+        (("promote", "production", "long"), "unknown slot 'production'.*declare one first"),
+        (("promote", "arm", "lung"), "did you mean 'long'"),
+        (("promote", "arn", "long"), "unknown slot 'arn'; did you mean 'arm'"),
+        (("promote", "arm", "examples.point_policy:Steer"), "is code, not a checkpoint"),
+        (("compare", "examples.point_policy:Steer", "--slot=arm"), "is code, not a checkpoint"),
+        (("compare", "long", "--slot=arn"), "did you mean 'arm'"),
+        (("eval", "long", "--slot=arn"), "did you mean 'arm'"),
+        (("eval", "long", "--slot=arm", "episodes=3"), "episodes=3: the rule of slot 'arm' sets"),
+        (("compare", "long", "--slot=arm", "seed=3"), "seed=3: the rule of slot 'arm' sets"),
+        (("slots", "show", "arn"), "did you mean 'arm'"),
+        (("slots", "declare", "arm", *PLAN), "floor must be given: add floor="),
+        (("slots", "declare", "arm", *PLAN, "floor=1"), "floor must lie strictly between 0 and 1"),
+        (("slots", "declare", "arm", *PLAN, "floor=0.9"), "out of reach with 2 episodes.*34.2 %"),
+        (("slots", "declare", "arm", *PLAN, "floor=0.1"), "2 episodes cannot show a difference"),
+        (("slots", "declare", "a/b", *PLAN, "episodes=9", "floor=0.1"), "slot 'a/b' must be"),
+        (("eval", "examples.point_policy:Steer", "--open-loop", "dataset=demos"), "is code"),
         (("runs", "show", "lung"), "did you mean 'long'"),
         (("data", "inspect", "demoz"), "did you mean 'demos'"),
     ],

@@ -17,7 +17,7 @@ from command import robocache
 import processes
 import tiny
 from robocache.datasets.shards import SUFFIX
-from robocache.runs import Registry, RunStore
+from robocache.runs import RunStore
 from troubled_env import trouble
 
 PLAN = (tiny.TASKS, "episodes=40", "workers=0")
@@ -54,7 +54,7 @@ def test_names_are_never_cut(home: Path) -> None:
     assert robocache(*tiny.SHORT[:-1], f"--name={name}").code == 0
     said = robocache("runs", "ls")
     assert name in said.out and "demos" in said.out
-    assert json.loads(robocache("runs", "show", name).out)["run"] == name
+    assert name in robocache("runs", "show", name).out
 
 
 def test_training_teaches(home: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_policy_from_outside(home: Path) -> None:
     assert "(40/40)" in said.out
     again = robocache("eval", STEER, *PLAN, "batch=3", "workers=2")
     assert again.code == 0
-    assert again.out == said.out.split("\n", 1)[1], "found, not made again, with other workers"
+    assert again.out == said.out, "found, not made again, with other workers"
     assert statuses().count(("eval", "complete")) == 1
 
 
@@ -88,33 +88,6 @@ def test_verdicts_are_exit_codes(home: Path) -> None:
     said = robocache("compare", "long", "long@400", *PLAN)
     assert said.code == 3 and "the same checkpoint" in said.err
     assert said.out == "", "told before anything is evaluated"
-
-
-def test_promotion_and_rollback(home: Path) -> None:
-    empty = robocache("rollback", "production")
-    assert empty.code == 3
-    early = robocache("promote", "production", "long", "--against", "long@1")
-    assert early.code == 3 and "verdict" in early.err
-
-    for _ in range(2):  # looking twice is one attempt
-        assert robocache("compare", "long", "long@1", *PLAN).code == 0
-    wrong = robocache("promote", "production", "long@1", "--against", "long")
-    assert wrong.code == 3
-    moved = robocache("promote", "production", "long", "--against", "long@1")
-    assert moved.code == 0, moved.err
-    assert "promoted: production version 1" in moved.out
-    assert "comparisons of this pair" not in moved.out
-    holder = Registry(RunStore().engine).holder("production")
-    assert holder is not None
-    assert holder.checkpoint == RunStore().get("long").metrics["checkpoint"]
-    assert "slot production: version 1" in robocache("runs", "ls").out
-    assert robocache("eval", "slot:production", *PLAN).code == 0
-
-    # Another training seed must beat what holds the slot now.
-    assert robocache(*tiny.SHORT).code == 0
-    refused = robocache("promote", "production", "short")
-    assert refused.code == 3
-    assert Registry(RunStore().engine).holder("production") == holder
 
 
 def test_open_loop(home: Path) -> None:
@@ -143,12 +116,13 @@ def test_problems_are_an_exit_code(home: Path) -> None:
     first.write_bytes(first.read_bytes()[:100])
     broken = robocache("data", "inspect", "demos", "--json")
     assert broken.code == 4
-    (problem,) = json.loads(broken.out)["problems"]
-    assert problem["kind"] == "CorruptFileError" and problem["file"] == str(first)
+    altered, unreadable = json.loads(broken.out)["problems"]
+    assert altered["kind"] == "Inconsistency" and altered["place"] == f"episodes/{first.name}"
+    assert unreadable["kind"] == "CorruptFileError" and unreadable["file"] == str(first)
     words = robocache("data", "inspect", "demos")
-    assert words.code == 4 and str(first) in words.out and "1 problem" in words.out
+    assert words.code == 4 and str(first) in words.out and "2 problems" in words.out
     refused = robocache(*tiny.LONG[:-1], "--name=new")
-    assert refused.code == 3 and str(first) in refused.err
+    assert refused.code == 3 and f"episodes/{first.name} is altered" in refused.err
 
 
 def test_a_folder_of_the_same_name_is_not_in_the_way(
@@ -175,7 +149,9 @@ def test_a_missing_shard_is_noticed(home: Path) -> None:
     shards[0].unlink()
     said = robocache(*tiny.LONG[:-1], "--name=new")
     assert said.code == 3
-    assert "episodes are not those that run 'demos' made" in said.err
+    assert f"episodes/{shards[0].name} is missing" in said.err
+    inspected = robocache("data", "inspect", "demos")
+    assert inspected.code == 4 and f"episodes/{shards[0].name} is missing" in inspected.out
 
 
 def test_a_collection_that_was_stopped_is_no_dataset(home: Path, tmp_path: Path) -> None:
@@ -274,4 +250,4 @@ def test_another_version_of_the_environment_is_another_run(
     assert statuses().count(("eval", "complete")) == 2
     refused = robocache(*tiny.COLLECT)
     assert refused.code == 3
-    assert "was made with environment = 'point 1', now 'point 2'" in refused.err
+    assert "was made with plan.env_version = 'point 1', now 'point 2'" in refused.err

@@ -234,3 +234,21 @@ def test_rendering_twice_gives_the_same_and_leaves_the_state(drawer):
     assert np.array_equal(before, data.qpos)
     assert (first[1] == ROBOT).any()
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
+def test_a_part_of_an_image_equals_that_part_of_the_whole(tiny):
+    model, data = tiny
+    for name in ("above", "flipped"):
+        whole = RayCamera(model, name, 80, 60, "visual")
+        part = RayCamera(model, name, 80, 60, "visual", (slice(7, 41), slice(12, 70)))
+        for all_of_it, seen in zip(whole.render(data), part.render(data), strict=True):
+            np.testing.assert_array_equal(seen, all_of_it[7:41, 12:70])
+        point = [0.02, 0.01, 0.0]
+        row, column = pixel_of(whole, data, point)
+        assert pixel_of(part, data, point) == (row - 7, column - 12)
+        shown, inside = whole.shade(*whole.render(data)), part.shade(*part.render(data))
+        if whole.upside_down:
+            shown = shown[::-1, ::-1][7:41, 12:70][::-1, ::-1]
+        else:
+            shown = shown[7:41, 12:70]
+        np.testing.assert_array_equal(inside[4:-4, 4:-4], shown[4:-4, 4:-4])

@@ -6,6 +6,7 @@ import re
 import struct
 import xml.etree.ElementTree as ElementTree
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,19 +15,22 @@ import pytest
 
 from robocache.core import Episode, Stream, StreamSpec
 from robocache.core.errors import DataError, ShapeError
-from robocache.evaluation.charts import Curve, draw
+from robocache.evaluation.charts import Curve, Line, decades, draw, draw_lines, ticks
+from robocache.evaluation.checkpoints import CheckpointFate, Judgement
 from robocache.evaluation.gate import judge
+from robocache.evaluation.horizon import horizon_errors
+from robocache.evaluation.open_loop import OpenLoopResult
+from robocache.evaluation.pairs import Cell, TaskPairs
 from robocache.evaluation.report import (
     FilmStrip,
-    OpenLoopRow,
-    OpenLoopTable,
     ReportData,
     TaskRow,
     render_report,
     write_report,
 )
-from robocache.evaluation.statistics import Proportion, mean_interval
+from robocache.evaluation.statistics import Proportion
 from robocache.evaluation.timeline import stream_timeline
+from robocache.runs import Node
 
 VOID = {"meta", "img", "br", "wbr", "link", "hr", "input"}
 
@@ -75,6 +79,17 @@ def png() -> bytes:
     )
 
 
+def open_loop(policy: float) -> OpenLoopResult:
+    """Two steps, three dimensions; errors of the policy are `policy` and three times that."""
+    errors = {
+        "policy": np.array([[policy] * 3, [3 * policy] * 3]),
+        "hold": np.array([[0.3, 0.3, 0.0], [0.6, 0.6, 0.0]]),
+        "mean": np.full((2, 3), 0.7),
+    }
+    squares = {name: value**2 for name, value in errors.items()}
+    return OpenLoopResult(errors, squares, np.array([30, 10]))
+
+
 def full_report() -> ReportData:
     keys = [f"door/{i}" for i in range(50)]
     candidate = {key: i < 42 for i, key in enumerate(keys)}
@@ -99,10 +114,31 @@ def full_report() -> ReportData:
             Curve("rate", [0, 1], [5, 6], "Hz"),
         ],
         timeline=stream_timeline(Episode("drawer/0007", {"camera": camera})),
-        strips=[FilmStrip("a strip", png())],
-        open_loop=OpenLoopTable("error (m)", [OpenLoopRow("x", mean_interval([0.1, 0.2, 0.3]))]),
-        manifest={"command": "robocache eval", "source": "https://example.org/data", "n": [1, 2]},
+        strips=[FilmStrip("a strip", [("0.00 s", png())])],
+        policies=("flow@10", "flow@1"),
+        headline="flow@10 is better.",
+        reasons=[("Not luck", "A fair coin would not do this.")],
+        pairs=[TaskPairs("window-open", (Cell(0, "both"), Cell(1, "candidate"), Cell(2, "both")))],
+        horizon=horizon_errors(open_loop(0.125), open_loop(0.25)),
+        checkpoints=[
+            CheckpointFate(
+                "flow@10",
+                "ab" * 32,
+                (Judgement("eval-1", Proportion.wilson(42, 50)),),
+                ("accepted against flow@1",),
+                ("production version 1 (promote)",),
+            )
+        ],
+        lineage=[("Made from", Node("checkpoint", "cd" * 32, "the child", (tree(),)))],
+        identities=[("policy flow@10", "ab" * 32)],
+        manifests=[
+            ("run-1", {"command": "robocache eval", "source": "https://a.org/b", "n": [1, 2]})
+        ],
     )
+
+
+def tree() -> Node:
+    return Node("run", "mother", "train mother", (Node("dataset", "ef" * 32, "dataset efef"),))
 
 
 def test_the_page_holds_the_numbers() -> None:
@@ -110,7 +146,7 @@ def test_the_page_holds_the_numbers() -> None:
     text = " ".join(Page(render_report(data)).text.split())
     assert data.verdict is not None
     for part in (
-        "Accepted",
+        "Verdict: accepted",
         data.verdict.explain(),
         "Promoted to production & kept.",
         "Trained on 400 demonstrations.",
@@ -121,7 +157,14 @@ def test_the_page_holds_the_numbers() -> None:
         "31.0",
         "training loss",
         "6 Hz",
-        "0.2 -0.04841 – 0.4484 n = 3",
+        "flow@10 is better.",
+        "A fair coin would not do this.",
+        "accepted against flow@1",
+        "production version 1 (promote)",
+        "84.0 % 71.5 – 91.7, 42 / 50, eval-1",
+        "ab" * 32,
+        "train mother",
+        "ef" * 32,
         "robocache eval",
     ):
         assert part in text, part
@@ -162,12 +205,30 @@ def test_text_is_never_markup() -> None:
         summary=[hostile],
         tasks=[TaskRow(hostile, Proportion.wilson(1, 2))],
         curves=[Curve(hostile, [0, 1], [1, 2], unit=hostile)],
-        strips=[FilmStrip(hostile, png())],
-        manifest={hostile: {"k": hostile}},
+        strips=[FilmStrip(hostile, [(hostile, png())])],
+        strips_note=hostile,
+        kind=hostile,
+        arms=(hostile, hostile),
+        policies=(hostile, hostile),
+        facts=[(hostile, hostile)],
+        headline=hostile,
+        reasons=[(hostile, hostile)],
+        promotion=hostile,
+        verdict=judge({"a": True}, {"a": False}),
+        pairs=[TaskPairs(hostile, (Cell(0, "both"),))],
+        timeline=stream_timeline(
+            Episode(hostile, {hostile: Stream(np.zeros((1, 1)), np.zeros(1), StreamSpec((1,)))})
+        ),
+        trained=hostile,
+        checkpoints=[CheckpointFate(hostile, hostile, (), (hostile,), (hostile,))],
+        lineage=[(hostile, Node("checkpoint", hostile, hostile))],
+        identities=[(hostile, hostile)],
+        manifests=[(hostile, {hostile: {"k": hostile}})],
     )
     page = Page(render_report(data))
     assert page.tags.count("img") == 1
     assert "onerror" not in {name for name, _ in page.attributes}
+    assert "script" not in page.tags
 
 
 def test_parts_without_data_are_left_out() -> None:
@@ -196,7 +257,7 @@ def test_a_million_points_stay_small_and_keep_their_extremes() -> None:
 def test_curves_are_well_formed_and_take_the_colours_of_the_page() -> None:
     svg = str(draw(Curve("loss", [0, 1, 2], [1.0, 10.0, 1000.0])).svg)
     ElementTree.fromstring(svg)
-    assert "var(--accent)" in svg and not re.search(r"#0[123]0[123]0[123]", svg)
+    assert 'class="line curve"' in svg and "#" not in svg and "style" not in svg
 
 
 def test_values_that_are_not_finite_are_counted_not_hidden() -> None:
@@ -211,8 +272,8 @@ def test_values_that_are_not_finite_are_counted_not_hidden() -> None:
 def test_bad_parts_are_refused() -> None:
     with pytest.raises(ShapeError, match="curve 'loss' needs"):
         draw(Curve("loss", [0, 1], [1.0]))
-    with pytest.raises(DataError, match="'a strip' is not a PNG"):
-        FilmStrip("a strip", b"GIF89a")
+    with pytest.raises(DataError, match="frame '0 s' of film strip 'a strip' is not a PNG"):
+        FilmStrip("a strip", [("0 s", b"GIF89a")])
 
 
 def test_manifest_values_are_short_where_they_can_be_and_absent_where_empty() -> None:
@@ -223,7 +284,7 @@ def test_manifest_values_are_short_where_they_can_be_and_absent_where_empty() ->
         "seeds": [0],
         "big": ["x" * 200],
     }
-    html = render_report(ReportData("t", manifest=manifest))
+    html = render_report(ReportData("t", manifests=[("r", manifest)]))
     shown = dict(re.findall(r'<th scope="row">(.*?)</th><td><pre>(.*?)</pre>', html, re.DOTALL))
     assert shown["threads"] == "{&#34;torch&#34;: 2}"
     assert shown["seeds"] == "[0]"
@@ -232,5 +293,74 @@ def test_manifest_values_are_short_where_they_can_be_and_absent_where_empty() ->
 
 
 def test_film_strips_come_with_their_note() -> None:
-    data = ReportData("t", strips=[FilmStrip("a strip", png())], strips_note="A ring is the goal.")
+    data = ReportData(
+        "t", strips=[FilmStrip("a strip", [("0 s", png())])], strips_note="A ring is the goal."
+    )
     assert "A ring is the goal." in Page(render_report(data)).text
+
+
+def test_the_grid_has_one_sign_an_episode_and_counts_each_kind() -> None:
+    html = render_report(full_report())
+    grid = html[html.index('<table class="grid">') :]
+    grid = grid[: grid.index("</table>")]
+    cells = re.findall(r'<span class="sign (\w+)" title="layout (\d+)">(.)</span>', grid)
+    assert cells == [("both", "0", "●"), ("candidate", "1", "▲"), ("both", "2", "●")]
+    counts = dict(re.findall(r'data-label=". ([\w ]+)">(\d+)</td>', grid))
+    wanted = {"both": "2", "only the candidate": "1", "only the baseline": "0", "neither": "0"}
+    assert counts == wanted
+
+
+def test_horizon_errors_are_weighted_by_windows() -> None:
+    errors = horizon_errors(open_loop(0.125), open_loop(0.25))
+    assert [name for name, _ in errors.columns] == ["candidate", "baseline", "hold", "mean"]
+    assert errors.rows[1].windows == 10
+    np.testing.assert_allclose(errors.rows[1].errors[:4], (0.375, 0.75, 0.4, 0.7))
+    assert errors.overall[0] == pytest.approx((30 * 0.125 + 10 * 0.375) / 40)
+    assert errors.overall[4] == pytest.approx(((30 * 0.125**2 + 10 * 0.375**2) / 40) ** 0.5)
+    assert [row.errors[2] for row in errors.dimensions] == pytest.approx([0.375, 0.375, 0.0])
+    html = render_report(ReportData("t", horizon=errors))
+    shown = [float(cell) for cell in re.findall(r'<td class="number">([\d.]+)</td>', html)]
+    assert shown[8:] == pytest.approx(
+        [*(30, *errors.rows[0].errors), *(10, *errors.rows[1].errors)]
+        + [error for row in errors.dimensions for error in row.errors],
+        rel=1e-3,
+    )
+
+
+def test_open_loop_evaluations_on_other_windows_are_not_compared() -> None:
+    other = replace(open_loop(0.25), windows=np.array([30, 9]))
+    with pytest.raises(DataError, match="not made on the same windows"):
+        horizon_errors(open_loop(0.125), other)
+
+
+def test_lines_are_drawn_to_scale_and_gaps_stay_gaps() -> None:
+    lines = [Line("a", [0.0, 1.0, 2.0], "policy"), Line("b", [2.0, np.nan, 2.0], "hold")]
+    root = ElementTree.fromstring(str(draw_lines(lines, "<errors>")))
+    assert root.attrib["aria-label"] == "<errors>"
+    paths = {
+        p.attrib["class"]: p.attrib["d"] for p in root.iter("path") if "line" in p.attrib["class"]
+    }
+    ys = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", paths["line policy"])]
+    assert ys[0] > ys[1] > ys[2] and ys[1] == pytest.approx((ys[0] + ys[2]) / 2)
+    assert paths["line hold"].count("M") == 2
+    with pytest.raises(ShapeError, match="lines of one length"):
+        draw_lines([Line("a", [1.0], "x"), Line("b", [1.0, 2.0], "y")], "t")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "count", "wanted"),
+    [
+        (0.0, 1.0, 4, [0.0, 0.5, 1.0]),
+        (1.0, 9.0, 4, [2.0, 4.0, 6.0, 8.0]),
+        (-0.03, 0.02, 5, [-0.03, -0.02, -0.01, 0.0, 0.01, 0.02]),
+        (7.0, 7.0, 4, [7.0]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, count: int, wanted: list[float]) -> None:
+    assert ticks(low, high, count) == pytest.approx(wanted)
+
+
+def test_ticks_of_steps_are_whole_and_decades_are_few() -> None:
+    assert ticks(1, 3, 5, whole=True) == [1, 2, 3]
+    assert decades(0.02, 300) == pytest.approx([0.1, 1, 10, 100])
+    assert len(decades(1e-20, 1e20)) <= 7

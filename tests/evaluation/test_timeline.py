@@ -9,7 +9,7 @@ import pytest
 
 from robocache.core import Episode, Stream, StreamSpec
 from robocache.core.errors import DataError
-from robocache.evaluation.timeline import stream_timeline
+from robocache.evaluation.timeline import ages_at, stream_timeline
 
 
 def stream(times_s: list[float], latency_s: float | None = None, **spec: object) -> Stream:
@@ -73,3 +73,46 @@ def test_flags_and_what_cannot_be_known() -> None:
 def test_an_empty_episode_is_refused() -> None:
     with pytest.raises(DataError, match=r"episode e: there are no samples to draw"):
         stream_timeline(Episode("e", {"silent": stream([])}))
+
+
+def test_ages_are_those_of_the_newest_sample_that_could_be_used():
+    late = Stream(
+        values=np.zeros((3, 2), np.float32),
+        times_s=np.array([0.0, 0.1, 0.2]),
+        spec=StreamSpec((2,), rate_hz=10.0),
+        available_s=np.array([0.05, 0.35, 0.25]),  # the second arrives after the third
+    )
+    now_s = np.array([0.0, 0.05, 0.24, 0.25, 0.36])
+    expected = [np.nan, 0.05, 0.24, 0.05, 0.16]
+    np.testing.assert_allclose(ages_at(late, now_s), expected)
+    for moment, age in zip(now_s, ages_at(late, now_s), strict=True):
+        usable = late.times_s[late.usable_s() <= moment]
+        if len(usable):
+            assert age == pytest.approx(moment - usable.max())
+        else:
+            assert np.isnan(age)
+
+
+def test_skew_is_the_spread_of_ages_over_periodic_streams():
+    streams = {
+        "action": stream([0.1, 0.2, 0.3], rate_hz=10.0),
+        "fast": stream([0.0, 0.1, 0.2, 0.3], rate_hz=10.0),
+        "slow": stream([0.15], rate_hz=1.0),
+        "goal": stream([0.0]),
+    }
+    timeline = stream_timeline(Episode("e", streams))
+    clocks = {clock.name: clock for clock in timeline.clocks}
+    assert timeline.decisions == 3
+    assert clocks["action"].age is None and clocks["goal"].age is None
+    assert clocks["fast"].age is not None and clocks["fast"].age.largest_s == pytest.approx(0)
+    slow = clocks["slow"].age
+    assert slow is not None and slow.missing == 1
+    assert (slow.median_s, slow.largest_s) == (pytest.approx(0.1), pytest.approx(0.15))
+    assert timeline.spread is not None and timeline.spread.missing == 1
+    assert timeline.spread.largest_s == pytest.approx(0.15)
+
+
+def test_without_decisions_there_are_no_ages():
+    timeline = stream_timeline(Episode("e", {"a": stream([0.0, 0.1], rate_hz=10.0)}))
+    assert timeline.decisions == 0 and timeline.spread is None
+    assert timeline.clocks[0].age is None

@@ -71,7 +71,10 @@ def window_of(inputs: tuple[StreamInput, ...], rate_hz: float) -> Window:
 @pytest.fixture(scope="module")
 def acted() -> tuple[list[Episode], list[Observation]]:
     """Three episodes of the toy environment in lockstep, and what the policy was shown."""
-    plan = RolloutPlan(("toy",), 3, 5, "evaluate", "remembering", "multirate 1", latency=LATENCY)
+    plan = RolloutPlan(
+        ("toy",), 3, 5, "evaluate", "remembering", "multirate 1",
+        latency=LATENCY, frames_purpose="to be compared",
+    )  # fmt: skip
     policy = Remembering(INPUTS, 2, execute_steps=1)
 
     def make(job: object) -> Env:

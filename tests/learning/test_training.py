@@ -72,6 +72,7 @@ def trained(home: Path, arguments: tuple[str, ...] = tiny.SHORT) -> dict[str, An
         "checkpoints": hashes,
         "training": training,
         "metrics": lines,
+        "trace": (folder / "trace.bin").read_bytes(),
         "manifest": read_manifest(folder)["metrics"],
     }
 
@@ -109,6 +110,7 @@ def test_undisturbed(undisturbed: dict[str, Any]) -> None:
     assert list(undisturbed["checkpoints"]) == list(STEPS)
     assert len(set(undisturbed["checkpoints"].values())) == 4
     assert [line["step"] for line in undisturbed["metrics"]] == list(range(1, 25))
+    assert len(undisturbed["trace"]) == 24 * 16
     assert undisturbed["manifest"]["checkpoint"] == undisturbed["checkpoints"][24]
     losses = [line["loss"] for line in undisturbed["metrics"]]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])

@@ -14,10 +14,12 @@ from robocache.runs import (
     Registry,
     RunStore,
     atomic_write,
+    check_store,
     checkpoint_folder,
     commit_checkpoint,
     datasets_folder,
     latest_checkpoint,
+    list_checkpoints,
     make_directory,
     read_metrics,
     sweep,
@@ -59,15 +61,15 @@ def write(folder: Path, step: int) -> None:
     (folder / "training" / "state.json").write_text(str(step))
 
 
-def promote(store: RunStore, home: Path, candidate: Path) -> Registry:
+def promote(store: RunStore, candidate: Path) -> Registry:
     registry = Registry(store.engine)
-    baseline = home / "base"
-    base_hash = commit_checkpoint(lambda folder: write(folder, 0), baseline)
+    rule = registry.declare("production", {"floor": 0.5}, who="test")
     hashed = commit_checkpoint(lambda folder: write(folder, STEPS), candidate)
-    if not registry.verdicts(hashed, base_hash):
-        registry.add_verdict(hashed, base_hash, "accepted", numbers={}, plan={})
     if registry.holder("production") is None:
-        registry.promote("production", candidate, against=baseline, who="test")
+        floor = registry.add_verdict(
+            hashed, "", "accepted", numbers={"rate": 0.9}, plan=rule.rule, rule=rule.sha256
+        )
+        registry.promote("production", candidate, floor, who="test")
     return registry
 
 
@@ -80,9 +82,10 @@ def road(home: Path, crash_at: str | None = None) -> dict[str, Any]:
     store = RunStore()
     ledger = collect(store)
     candidate = train(store)
-    holder = promote(store, home, candidate).holder("production")
+    registry = promote(store, candidate)
+    holder = registry.holder("production")
     record = store.get("demo")
-    recorded = [store.find_checkpoint(f"demo@{step}").name for step in range(1, STEPS + 1)]
+    recorded = [path.name for path in list_checkpoints(record.folder).values()]
     assert holder is not None
     return {
         "fingerprint": ledger.fingerprint(),
@@ -90,5 +93,7 @@ def road(home: Path, crash_at: str | None = None) -> dict[str, Any]:
         "metrics": read_metrics(record.folder / "metrics.jsonl"),
         "checkpoints": recorded,
         "holder": (holder.checkpoint, holder.version, holder.attempts, holder.kind),
+        "rules": [rule.version for rule in registry.rules("production")],
+        "problems": [str(problem) for problem in check_store(store.engine)],
         "known": store.find_checkpoint(holder.checkpoint[:8]).name,
     }

@@ -11,6 +11,7 @@ from runs_scenario import EPISODES, road
 
 from robocache.core.errors import ConfigError
 from robocache.runs import CRASH_POINTS, crash_point, register_crash_point
+from robocache.runs.removal import REMOVAL_POINTS
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["runs_scenario", "alembic.command"])
@@ -24,13 +25,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         return road(home)
 
 
-@pytest.mark.parametrize("point", sorted(CRASH_POINTS))
+@pytest.mark.parametrize("point", sorted(CRASH_POINTS.keys() - REMOVAL_POINTS.keys()))
 def test_killed_and_run_again(point: str, undisturbed: dict[str, object], home: Path) -> None:
     process = CONTEXT.Process(target=road, args=(home, point))
     process.start()
     process.join()
     assert process.exitcode == 137, f"the process was not killed at {point}"
 
+    assert undisturbed["problems"] == []
     assert road(home) == undisturbed
 
     with sqlite3.connect(home / "robocache.db") as raw:
@@ -39,7 +41,7 @@ def test_killed_and_run_again(point: str, undisturbed: dict[str, object], home: 
     raw.close()
     assert {path.name for path in (home / "datasets" / "demo").iterdir()} == shards
     assert len(shards) == len(EPISODES)
-    assert known == {f"runs/demo/checkpoints/step-0000000{n}" for n in (1, 2)}
+    assert known == {f"runs/demo/checkpoints/step-0000000{step}" for step in (1, 2)}
     assert not list(home.rglob("*.tmp*"))
 
 

@@ -73,10 +73,10 @@ def test_a_new_step_can_be_written_from_the_template(tmp_path: Path) -> None:
 
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    step = command.revision(migrations_config(folder), "more", rev_id="0002", head="0001")
+    step = command.revision(migrations_config(folder), "more", rev_id="0003", head="0002")
     text = Path(step.path).read_text()
     compile(text, step.path, "exec")
-    assert "down_revision = '0001'" in text
+    assert "down_revision = '0002'" in text
 
 
 def test_opening_again_does_not_import_alembic() -> None:
@@ -119,7 +119,7 @@ def test_a_damaged_page_is_refused() -> None:
 def test_a_newer_schema_is_refused() -> None:
     open_database()
     change("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreError, match=r"schema '9999'.*knows up to '0001'.*upgrade robocache"):
+    with pytest.raises(StoreError, match=r"schema '9999'.*knows up to '0002'.*upgrade robocache"):
         open_database()
 
 
@@ -171,10 +171,16 @@ def test_a_place_that_is_a_folder_is_typed() -> None:
         open_database()
 
 
-@pytest.mark.parametrize("url", ["postgresql://host/name", "sqlite://", "nonsense"])
+@pytest.mark.parametrize("url", ["mysql://host/name", "sqlite://", "nonsense"])
 def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match="sqlite:///<path>"):
+    with pytest.raises(ConfigError, match="sqlite:///<path> or postgresql://"):
         open_database(url)
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as raised:
+        open_database("mysql://me:secret-word@host/name")
+    assert "secret-word" not in str(raised.value)
 
 
 def test_a_url_names_the_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from robocache.core.errors import ConfigError, CorruptFileError, RunError, StoreError
-from robocache.runs import collect_manifest, plain, read_manifest, write_manifest
+from robocache.runs import collect_manifest, plain, read_manifest, upgraded, write_manifest
 from robocache.runs.plain import config_hash, first_difference
 
 
@@ -32,7 +32,7 @@ def test_what_it_says_about_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_pa
         command=["robocache", "train"],
         directory=tmp_path,
     )
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert manifest["config_hash"] == hashlib.sha256(b'{"lr":0.1}').hexdigest()
     assert manifest["command"] == ["robocache", "train"]
     assert manifest["threads"]["OMP_NUM_THREADS"] == "3"
@@ -88,7 +88,7 @@ def test_it_is_read_back_and_checked(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no manifest"):
         read_manifest(tmp_path / "nothing")
     for content, error, message in (
-        (b'{"schema_version": 2}', StoreError, "upgrade robocache"),
+        (b'{"schema_version": 3}', StoreError, "upgrade robocache"),
         (b'{"schema_version": "1"}', CorruptFileError, "schema_version is '1'"),
         (b'{"schema_version": 0}', CorruptFileError, "schema_version is 0"),
         (b"[]", CorruptFileError, "schema_version is None"),
@@ -98,6 +98,25 @@ def test_it_is_read_back_and_checked(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(error, match=message):
             read_manifest(path)
+
+
+def test_a_manifest_of_version_1_stays_readable() -> None:
+    old = read_manifest(Path(__file__).with_name("manifest_v1.json"))
+    assert old["schema_version"] == 1
+    new = upgraded(old)
+    assert new["schema_version"] == 2
+    assert new.keys() - old.keys() == {"sources", "assets", "artifacts", "resources"}
+    assert (new["sources"], new["assets"], new["artifacts"]) == ({}, {}, {})
+    assert new["resources"] is None
+    kept = old.keys() - {"schema_version", "earlier"}
+    assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
+    (session,) = new["earlier"]
+    assert (session["schema_version"], session["status"]) == (2, "interrupted")
+    assert session["artifacts"] == {}
+    assert upgraded(new) == new
+    present = collect_manifest("train", {}, started="now")
+    left_out = {"run", "status", "metrics", "error", "earlier", "artifacts", "resources"}
+    assert new.keys() - left_out == present.keys()  # nothing of today's is missing in it
 
 
 def test_plain_values() -> None:

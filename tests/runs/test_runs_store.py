@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import signal
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,14 @@ from robocache.core.errors import (
 from robocache.runs import (
     Registry,
     RunStore,
+    check_run,
+    check_store,
     checkpoint_folder,
     config_hash,
-    latest_checkpoint,
     read_manifest,
     read_metrics,
+    records,
+    resources,
     runs_folder,
 )
 
@@ -277,9 +281,7 @@ def test_the_ways_to_name_a_checkpoint(store: RunStore, monkeypatch, tmp_path: P
     monkeypatch.chdir(paths[1].parent)
     assert store.find_checkpoint("step-00000002") == paths[2]
 
-    registry = Registry(store.engine)
-    registry.add_verdict(hashes[30], hashes[1], "accepted", numbers={}, plan={})
-    registry.promote("production", paths[30], against=paths[1], who="me")
+    promoted(store, hashes[30], paths[30])
     assert store.find_checkpoint("slot:production") == paths[30]
 
     for text, error, message in (
@@ -308,27 +310,81 @@ def test_an_ambiguous_hash_is_refused(store: RunStore) -> None:
         store.find_checkpoint("abcdef0")
 
 
-def test_pruning_keeps_the_last_and_the_judged(store: RunStore) -> None:
-    run = store.begin("train", CONFIG, name="demo")
-    hashes = [
-        store.write_checkpoint(run, checkpoint_folder(run.folder, n), n, policy(str(n)))
-        for n in range(1, 7)
-    ]
+def promoted(store: RunStore, sha256: str, path: Path) -> None:
     registry = Registry(store.engine)
-    registry.add_verdict(hashes[1], hashes[0], "accepted", numbers={}, plan={})
-    registry.promote(
-        "production",
-        checkpoint_folder(run.folder, 2),
-        who="me",
-        against=checkpoint_folder(run.folder, 1),
-    )
-    removed = store.prune_checkpoints(run, keep=2)
-    assert [path.name[-1] for path in removed] == ["3", "4"]
-    assert sorted(p.name[-1] for p in (run.folder / "checkpoints").iterdir()) == list("1256")
+    rule = registry.declare("production", {"floor": 0.5}, who="me").sha256
+    verdict = registry.add_verdict(sha256, "", "accepted", numbers={}, plan={}, rule=rule)
+    registry.promote("production", path, verdict, who="me")
+
+
+def test_runs_are_found_by_pattern_tag_and_number(store: RunStore) -> None:
+    for name in ("a.1", "a_1", "aX1", "A.1", "b"):
+        store.begin("train", {"n": name}, name=name).finish({})
+    assert [r.id for r in store.runs(name="a?1")] == ["a.1", "a_1", "aX1"]
+    assert [r.id for r in store.runs(name="a.*")] == ["a.1"]
+    assert [r.id for r in store.runs(name="*1", newest=2)] == ["aX1", "A.1"]
+    assert [r.id for r in store.runs(newest=2)] == ["A.1", "b"]
+    assert [r.number for r in store.runs()] == [1, 2, 3, 4, 5]
+    assert store.runs(newest=0) == []
+    store.tag("b", add=["good", "robot-3"])
+    store.tag("b", add=["good"], remove=["robot-3", "never"])
+    store.note("b", "looks fine")
+    assert [(r.id, r.tags, r.note) for r in store.runs(tag="good")] == [
+        ("b", ("good",), "looks fine")
+    ]
+    store.note("b", "")
+    assert store.get("b").note is None
+    with pytest.raises(ConfigError, match="tag 'a b'"):
+        store.tag("b", add=["a b"])
     with pytest.raises(ConfigError, match="unknown run"):
-        store.find_checkpoint(hashes[2])
-    assert latest_checkpoint(run.folder) == checkpoint_folder(run.folder, 6)
-    assert store.prune_checkpoints(run, keep=2) == []
-    with pytest.raises(ConfigError, match="at least 1, got 0"):
-        store.prune_checkpoints(run, keep=0)
+        store.note("c", "text")
+
+
+def test_only_runs_that_say_running_are_looked_at_on_disk(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        store.begin("train", {"n": n}, name=f"done{n}").finish({})
+    run = store.begin("train", {}, name="now")
+    looked: list[str] = []
+    is_locked = records.is_locked
+    monkeypatch.setattr(
+        records, "is_locked", lambda path: looked.append(path.parent.name) or is_locked(path)
+    )
+    assert [r.status for r in store.runs()] == ["complete"] * 3 + ["running"]
+    assert looked == ["now"]
+    run.interrupt()
+
+
+def test_a_damaged_row_is_named(store: RunStore) -> None:
+    store.begin("train", CONFIG, name="demo").finish({})
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("""UPDATE runs SET config = '{"a": ' WHERE id = 'demo'""")
+    (record,) = store.runs()
+    with pytest.raises(StoreError, match="config of run 'demo' in the run database"):
+        store.begin("train", CONFIG, name="demo")
+    assert record.metrics == {}
+    (problem,) = check_store(store.engine)
+    assert str(problem).startswith("run demo: its row is damaged: config of run 'demo'")
+
+
+def test_a_clock_that_is_set_back_gives_no_nonsense(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = store.begin("train", CONFIG, name="demo")
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime.now(zone) - timedelta(hours=1)
+
+    monkeypatch.setattr(resources, "datetime", Clock)
     run.finish({})
+    record = store.get("demo")
+    assert record.started <= record.ended
+    used = read_manifest(record.folder)["resources"]
+    assert used["clock_set_back_s"] == pytest.approx(3600, abs=60)
+    assert 0 <= used["wall_s"] < 60
+    (problem,) = check_run(store.engine, record)
+    assert problem.place == "the clock of the machine"
+    assert "was set back by 3600" in problem.problem or "was set back by 3599" in problem.problem

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from robocache.cli.configuration import load
-from robocache.cli.datasets import EPISODES
+from robocache.cli.datasets import EPISODES, require_sound
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError, unknown_name
-from robocache.envs import make_env
+from robocache.envs import make_env, simulator_assets
 from robocache.envs.metaworld import ALL_TASKS, MT10, SCENES
 from robocache.rollouts import PolicySource, RolloutPlan, execute
-from robocache.runs import Ledger, LedgerRow, Run, RunStore
+from robocache.rollouts.recorder import is_camera
+from robocache.runs import Ledger, LedgerRow, Run, RunStore, utc_now
+from robocache.runs.retention import after_days
 from robocache.sim_to_real import LatencyConfig
 
 TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -38,6 +40,20 @@ class SensorsConfig:
 
 
 @dataclass(frozen=True)
+class FramesConfig:
+    """What camera frames are kept for.
+
+    Attributes:
+        purpose: in words; "": frames are not kept.
+        keep_days: after how many days `robocache runs gc` removes them, with the episodes they
+            are in; None: no end is set.
+    """
+
+    purpose: str = ""
+    keep_days: float | None = None
+
+
+@dataclass(frozen=True)
 class CollectConfig:
     """What is collected.
 
@@ -49,6 +65,7 @@ class CollectConfig:
         steps_after_success: how long an episode goes on once solved.
         env: options of the environment.
         sensors: imperfections of the sensors.
+        frames: what camera frames are kept for; a collection with cameras must say it.
         workers: processes. Changes nothing in the result.
         batch: episodes in lockstep per process. Changes nothing in the result.
     """
@@ -60,6 +77,7 @@ class CollectConfig:
     steps_after_success: int
     env: dict[str, Any]
     sensors: SensorsConfig
+    frames: FramesConfig
     workers: int
     batch: int
 
@@ -78,6 +96,7 @@ def make_plan(
     seed: int,
     purpose: str,
     actor: str,
+    frames: FramesConfig = FramesConfig(),
     phrases: str = "train",
     expert_noise: float = 0.0,
     steps_after_success: int = 0,
@@ -88,8 +107,13 @@ def make_plan(
         tasks: environment names and task groups.
         env: options of the environments.
         sensors: imperfections of the sensors.
+        frames: what camera frames are kept for.
         phrases: which instructions Meta-World gives, unless `env` says so.
         episodes, seed, purpose, actor, expert_noise, steps_after_success: see `RolloutPlan`.
+
+    Raises:
+        ConfigError: an unknown task, option or stream; demonstrations of cameras whose frames are
+            not to be kept, or a purpose of frames where there is no camera.
     """
     names = task_names(tasks)
     if not names:
@@ -99,14 +123,16 @@ def make_plan(
         options = {"phrases": phrases, "clock_jitter_s": sensors.clock_jitter_s, **options}
     elif sensors.clock_jitter_s:
         raise ConfigError("sensors.clock_jitter_s is known to Meta-World alone; set it to 0")
-    versions = []
+    versions, cameras = [], set()
     for name in {name.split("/")[0]: name for name in names}.values():
         tried = make_env(name, **options)
         versions.append(tried.spec.version)
         for stream in sensors.latency:
             if stream not in tried.spec.streams:
                 raise unknown_name(f"stream of {name}", stream, tried.spec.streams)
+        cameras |= {stream for stream, spec in tried.spec.streams.items() if is_camera(spec)}
         tried.close()
+    _require_purpose(sorted(cameras), frames, purpose)
     return RolloutPlan(
         tasks=names,
         episodes=episodes,
@@ -118,12 +144,29 @@ def make_plan(
         latency=dict(sensors.latency),
         expert_noise=expert_noise,
         steps_after_success=steps_after_success,
+        frames_purpose=frames.purpose,
+        frames_keep_days=frames.keep_days,
     )
 
 
-def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that determines the result."""
-    return {key: value for key, value in config.items() if key not in ("workers", "batch")}
+def _require_purpose(cameras: Sequence[str], frames: FramesConfig, purpose: str) -> None:
+    if cameras and purpose == "collect" and not frames.purpose:
+        raise ConfigError(
+            f"demonstrations with {', '.join(cameras)}: frames of cameras are kept for a purpose "
+            f"alone; add frames.purpose='...' (and frames.keep_days=..., if they are to go), or "
+            f"leave the cameras out of env.sensors"
+        )
+    if frames.purpose and not cameras:
+        raise ConfigError(
+            "frames.purpose is given, but nothing here is a camera: leave it out, or add one"
+        )
+
+
+def frames_until(plan: RolloutPlan) -> dict[str, str]:
+    """The figure that says until when the frames of episodes that end now are kept, if any is."""
+    if plan.frames_keep_days is None:
+        return {}
+    return {"frames_until": after_days(utc_now(), plan.frames_keep_days)}
 
 
 def make_episodes(
@@ -151,11 +194,12 @@ def make_episodes(
 
 def collect(overrides: Sequence[str], name: str | None) -> Run:
     """Collect, or go on collecting, and print what came of it."""
-    config, plain = load("collect", CollectConfig, overrides)
+    config, _ = load("collect", CollectConfig, overrides)
     plan = make_plan(
         config.tasks,
         config.env,
         config.sensors,
+        frames=config.frames,
         episodes=config.episodes,
         seed=config.seed,
         purpose="collect",
@@ -164,24 +208,38 @@ def collect(overrides: Sequence[str], name: str | None) -> Run:
         steps_after_success=config.steps_after_success,
     )
     store = RunStore()
-    settings = {**result_config(plain), "environment": plan.env_version}
-    with store.begin("collect", settings, name=name, seeds=[config.seed]) as run:
+    with store.begin(
+        "collect",
+        {"plan": plan.to_json()},
+        name=name,
+        seeds=[plan.seed],
+        assets=simulator_assets(plan.tasks),
+    ) as run:
         ledger = Ledger(store.engine, run.id)
-        if not run.complete:
+        if run.complete:
+            require_sound(store, run.record)
+        else:
             rows = make_episodes(
                 run, store, plan, title="collect", workers=config.workers, batch=config.batch
             )
-            solved = sum(bool(row.success) for row in rows)
-            run.finish(
-                {
-                    "episodes": len(rows),
-                    "solved": solved,
-                    "steps": sum(row.steps for row in rows),
-                    "fingerprint": ledger.fingerprint(),
-                }
-            )
+            run.finish({**collected(rows, ledger), **frames_until(plan)})
         report_collection(run.id, run.folder / EPISODES, ledger)
+        if run.complete and EPISODES in run.record.removed:
+            console.print(
+                f"its episodes were removed on {run.record.removed[EPISODES][:10]}; to make them "
+                f"again, remove the run first: robocache runs rm {run.id}"
+            )
         return run
+
+
+def collected(rows: Sequence[LedgerRow], ledger: Ledger) -> dict[str, Any]:
+    """The figures of a collection."""
+    return {
+        "episodes": len(rows),
+        "solved": sum(bool(row.success) for row in rows),
+        "steps": sum(row.steps for row in rows),
+        "fingerprint": ledger.fingerprint(),
+    }
 
 
 def report_collection(name: str, folder: Path, ledger: Ledger) -> None:

@@ -1,18 +1,25 @@
-"""`robocache compare`, `promote`, `rollback`: evidence, and what may be done on it."""
+"""`robocache compare`: two policies on the same layouts, and the verdict."""
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from robocache.cli.configuration import load
-from robocache.cli.evaluate import Judged, evaluate_closed_loop, find_policy, print_closed_loop
+from robocache.cli.datasets import require_sound
+from robocache.cli.evaluate import (
+    Judged,
+    evaluate_closed_loop,
+    print_closed_loop,
+    require_no_plan,
+)
+from robocache.cli.policies import find_policy, is_outside
 from robocache.cli.progress import console
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, PromotionRefused
 from robocache.evaluation.closed_loop import paired_outcomes
 from robocache.evaluation.gate import GateConfig, Verdict, judge
-from robocache.runs import Promotion, Registry, RunStore
+from robocache.evaluation.promotion import Decision, decide, require_rival, rule_in_force
+from robocache.runs import Registry, RunStore
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,12 @@ class CompareConfig:
     gate: GateConfig
 
 
+def split_gate(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of the gate, and all others."""
+    gate = [text for text in overrides if text.lstrip("+").startswith("gate.")]
+    return gate, [text for text in overrides if text not in gate]
+
+
 def compare(
     candidate: str, baseline: str, overrides: Sequence[str]
 ) -> tuple[Verdict, Judged, Judged]:
@@ -29,64 +42,62 @@ def compare(
 
     Overrides that begin with `gate.` set the rule, all others the plan.
     """
-    rule_overrides = [text for text in overrides if text.lstrip("+").startswith("gate.")]
-    plan_overrides = [text for text in overrides if text not in rule_overrides]
-    rule, _ = load("compare", CompareConfig, rule_overrides)
+    gate_overrides, plan_overrides = split_gate(overrides)
+    rule, _ = load("compare", CompareConfig, gate_overrides)
     store = RunStore()
     if find_policy(store, candidate)[1] == find_policy(store, baseline)[1]:
         raise ConfigError("candidate and baseline are the same checkpoint")
-    console.print(f"candidate {candidate}")
-    first = evaluate_closed_loop(store, candidate, plan_overrides)
-    print_closed_loop(first.result())
-    console.print(f"baseline {baseline}")
-    second = evaluate_closed_loop(store, baseline, plan_overrides)
-    print_closed_loop(second.result())
+    first = _judged(store, "candidate", candidate, plan_overrides)
+    second = _judged(store, "baseline", baseline, plan_overrides)
     verdict = judge(paired_outcomes(first.rows), paired_outcomes(second.rows), rule.gate)
-    plan = {
-        "tasks": list(first.plan.tasks),
-        "episodes": first.plan.episodes,
-        "seed": first.plan.seed,
-        "runs": [first.run.id, second.run.id],
-        "gate": asdict(rule.gate),
-    }
-    registry = Registry(store.engine)
-    if not _known(registry, first.sha256, second.sha256, plan):
-        registry.add_verdict(
-            first.sha256, second.sha256, verdict.outcome, numbers=verdict.to_json(), plan=plan
-        )
+    plan = first.plan.to_json() | {"actor": "", "gate": asdict(rule.gate)}
+    judged = {"candidate": first, "baseline": second}
+    Registry(store.engine).add_verdict(
+        first.sha256,
+        second.sha256,
+        verdict.outcome,
+        numbers=verdict.to_json(),
+        plan=plan,
+        evidence={role: {"run": one.run.id} for role, one in judged.items()},
+    )
     console.print(f"verdict: {verdict.outcome}\n{verdict.explain()}")
     return verdict, first, second
 
 
-def _known(registry: Registry, candidate: str, baseline: str, plan: dict[str, object]) -> bool:
-    """Whether this very comparison was recorded before; looking again is not a new attempt."""
-    return any(verdict.plan == plan for verdict in registry.verdicts(candidate, baseline))
+def compare_for_slot(candidate: str, slot: str, overrides: Sequence[str]) -> Decision:
+    """The candidate against the slot's holder (or its floor) under the slot's rule.
 
-
-def promote(slot: str, candidate: str, against: str | None) -> Promotion:
-    """Move a slot, if an accepting verdict on exactly this pair allows it."""
+    Raises:
+        ConfigError: the slot has no rule, or the candidate is unknown.
+        PromotionRefused: the candidate can never come to the slot, or holds it already.
+    """
+    require_no_plan(slot, overrides)
+    require_checkpoint(slot, candidate)
     store = RunStore()
-    path = store.find_checkpoint(candidate)
-    baseline = None if against is None else store.find_checkpoint(against)
-    moved = Registry(store.engine).promote(slot, path, against=baseline, who=getpass.getuser())
-    console.print(describe(moved))
-    return moved
+    rule_in_force(store, slot)
+    require_rival(store, slot, find_policy(store, candidate)[1])
+    first = _judged(store, "candidate", candidate, overrides, slot)
+    if Registry(store.engine).holder(slot) is not None:
+        _judged(store, "baseline", f"slot:{slot}", overrides, slot)
+    decision = decide(store, slot, first.sha256, lambda record: require_sound(store, record))
+    console.print(f"verdict: {decision.verdict.outcome}\n{decision.explain()}")
+    return decision
 
 
-def rollback(slot: str) -> Promotion:
-    """Give a slot back to the checkpoint that held it before."""
-    store = RunStore()
-    moved = Registry(store.engine).rollback(slot, getpass.getuser())
-    console.print(describe(moved))
-    return moved
+def require_checkpoint(slot: str, candidate: str) -> None:
+    """Refuse code from outside as a candidate for a slot."""
+    if is_outside(candidate):
+        raise PromotionRefused(
+            f"{candidate} is code, not a checkpoint: a slot holds checkpoints alone, whose files "
+            f"can be served and checked later (compare it with the holder: robocache compare "
+            f"{candidate} slot:{slot})"
+        )
 
 
-def describe(move: Promotion) -> str:
-    """A move of a slot in one sentence."""
-    verb = "promoted" if move.kind == "promote" else "rolled back"
-    evidence = "" if move.verdict_id is None else f" on verdict {move.verdict_id}"
-    attempts = "" if move.attempts <= 1 else f" ({move.attempts} comparisons of this pair)"
-    return (
-        f"{verb}: {move.slot} version {move.version} is checkpoint {move.checkpoint[:12]}"
-        f"{evidence}{attempts}, by {move.who}"
-    )
+def _judged(
+    store: RunStore, role: str, policy: str, overrides: Sequence[str], slot: str | None = None
+) -> Judged:
+    console.print(f"{role} {policy}")
+    judged = evaluate_closed_loop(store, policy, overrides, slot=slot)
+    print_closed_loop(judged.result())
+    return judged

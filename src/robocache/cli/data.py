@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from robocache.cli.datasets import EPISODES, recorded
-from robocache.cli.progress import console
-from robocache.datasets import open_dataset
-from robocache.runs import RunStore
+from robocache.cli.datasets import recorded, recorded_episodes
+from robocache.cli.output import console
+from robocache.core.errors import DataError
+from robocache.datasets import EpisodeStore, open_dataset
+from robocache.rollouts import read_rows
+from robocache.runs import Inconsistency, RunStore, check_run
 
 
-def inspect(text: str, as_json: bool) -> int:
-    """Print the report and all problems; the number of problems."""
-    run = recorded(RunStore(), text)
-    folder = Path(text) if run is None else run.folder / EPISODES
-    dataset = open_dataset(folder)
-    problems = list(dataset.problems())
+def inspect(text: str) -> dict[str, Any]:
+    """Print the report and all problems; both as plain data.
+
+    Of a run they include whatever is no longer as it was recorded.
+    """
+    store = RunStore()
+    record = recorded(store, text)
+    problems: list[DataError | Inconsistency] = []
+    if record is None:
+        dataset = open_dataset(Path(text))
+    else:
+        dataset = EpisodeStore(recorded_episodes(record))
+        problems += check_run(store.engine, record, read_rows)
+    problems += dataset.problems()
     report = dataset.report()
-    if as_json:
-        listed = [
-            {
-                "file": problem.file,
-                "episode": problem.episode,
-                "stream": problem.stream,
-                "kind": type(problem).__name__,
-                "problem": problem.problem,
-            }
-            for problem in problems
-        ]
-        print(json.dumps({**report, "problems": listed}, default=str))  # noqa: T201
-        return len(problems)
     _print_report(report)
     for problem in problems:
         console.print(f"[red]{type(problem).__name__}[/red] {escape(str(problem))}")
-    console.print(f"{len(problems)} problems" if problems else "no problems found")
-    return len(problems)
+    found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    console.print(found if problems else "no problems found")
+    listed = [_plain(problem) for problem in problems]
+    return {**json.loads(json.dumps(report, default=str)), "problems": listed}
+
+
+def _plain(problem: DataError | Inconsistency) -> dict[str, Any]:
+    kind = type(problem).__name__
+    if isinstance(problem, Inconsistency):
+        return {**asdict(problem), "kind": kind}
+    return {
+        "file": problem.file,
+        "episode": problem.episode,
+        "stream": problem.stream,
+        "kind": kind,
+        "problem": problem.problem,
+    }
 
 
 def _print_report(report: dict[str, Any]) -> None:

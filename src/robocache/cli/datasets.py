@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robocache import runs
 from robocache.core.errors import ConfigError, DataError, unknown_name
 from robocache.datasets import EpisodeStore, Reader, open_dataset
+from robocache.rollouts import read_rows
 from robocache.runs import RunRecord, RunStore
 
 EPISODES = "episodes"
@@ -18,8 +20,37 @@ def recorded(store: RunStore, text: str) -> RunRecord | None:
     Raises:
         ConfigError: neither.
     """
-    known = any(record.id == text for record in store.runs())
+    known = store.runs(run_id=text)
     return None if not known and Path(text).is_dir() else store.get(text)
+
+
+def require_sound(store: RunStore, record: RunRecord) -> None:
+    """Refuse a complete run that is no longer what was recorded of it.
+
+    Raises:
+        IntegrityError: the first thing that differs, by name.
+    """
+    runs.require_sound(store.engine, record, read_rows)
+
+
+def recorded_episodes(record: RunRecord) -> Path:
+    """The folder with the shards of a run.
+
+    Raises:
+        ConfigError: it made none.
+    """
+    folder = record.folder / EPISODES
+    if not folder.is_dir() and EPISODES in record.removed:
+        raise ConfigError(
+            f"the episodes of run {record.id!r} were removed on {record.removed[EPISODES][:10]}; "
+            f"its figures are kept: robocache runs show {record.id}"
+        )
+    if not folder.is_dir():
+        raise ConfigError(
+            f"run {record.id!r} ({record.verb}) holds no episodes; what it left is looked over by "
+            f"robocache runs check {record.id}"
+        )
+    return folder
 
 
 def find_dataset(store: RunStore, text: str) -> Reader:
@@ -28,19 +59,19 @@ def find_dataset(store: RunStore, text: str) -> Reader:
     Raises:
         ConfigError: neither a run that made episodes nor a folder.
         DataError: a shard is unreadable, or not as it was collected.
+        IntegrityError: the run that made it is not as it was recorded.
     """
     record = recorded(store, text)
     if record is None:
         found = open_dataset(text)
     else:
-        folder = record.folder / EPISODES
-        if not folder.is_dir():
-            raise ConfigError(f"run {text!r} ({record.verb}) made no episodes")
+        folder = recorded_episodes(record)
         if record.status != "complete":
             raise ConfigError(
                 f"dataset {text!r} is not complete ({record.verb} {record.status}); "
                 f"run its {record.verb} command again first"
             )
+        require_sound(store, record)
         found = open_dataset(folder)
         found.name = text
         made = record.metrics["fingerprint"]

@@ -1,123 +1,152 @@
-"""`robocache doctor`: what works on this machine, what does not, and the command that mends it."""
+"""`robocache doctor`: what works here, what does not, and the command that mends it."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import platform
-import shutil
-import sys
+import shlex
 from collections.abc import Iterator
-from typing import NamedTuple
+from importlib.metadata import version
+from pathlib import Path
 
-from robocache.cli.progress import console
+from rich.markup import escape
+from sqlalchemy import Engine
+
+from robocache.cli.findings import Finding
+from robocache.cli.machine import (
+    disk_findings,
+    drawing_findings,
+    graphics_findings,
+    memory_finding,
+    thread_findings,
+)
+from robocache.cli.output import console
 from robocache.core.errors import RoboCacheError
-from robocache.runs import home, open_database
+from robocache.runs import RunRecord, RunStore, database_path, home, read_manifest
+from robocache.runs.database import DATABASE_VARIABLE, reading
+from robocache.runs.tables import SCHEMA
 
-LOW_DISK_BYTES = 2 * 1024**3
+SIMULATORS = {"mujoco": "3.3.0", "metaworld": "3.1.1"}
+"""What the extra `sim` pins; results are known with these versions only."""
+DECODERS = {"h264": "H.264", "hevc": "H.265", "libdav1d": "AV1", "mpeg4": "MPEG-4"}
+MARKS = {"ok": "ok     ", "note": "note   ", "problem": "[red]PROBLEM[/red]"}
+STOPPED_SHOWN = 5
 
 
-class Finding(NamedTuple):
-    """One thing looked at; `level` is ok, note or problem."""
-
-    level: str
-    what: str
-    advice: str = ""
+def doctor() -> list[Finding]:
+    """Look at everything, printing each finding as it is made."""
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        console.print(f"{MARKS[finding.level]} {escape(finding.text)}")
+        if finding.advice:
+            console.print(f"        -> {finding.advice}", markup=False)
+    return findings
 
 
 def examine() -> Iterator[Finding]:
     """Everything worth knowing about the installation."""
-    yield _python()
-    yield from _torch()
-    yield from _simulators()
-    yield _graphics()
-    yield _disk()
-    yield _store()
+    yield Finding(
+        "ok",
+        "python",
+        f"robocache {version('robocache')}, Python {platform.python_version()} on "
+        f"{platform.platform()}",
+    )
+    yield from thread_findings()
+    yield from graphics_findings()
+    yield memory_finding()
+    yield from disk_findings(home())
+    yield from simulator_findings()
+    yield from drawing_findings()
+    yield video_finding()
+    yield postgres_finding()
+    yield from store_findings()
 
 
-def doctor() -> int:
-    """Print the findings; the number of problems."""
-    problems = 0
-    marks = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
-    for finding in examine():
-        problems += finding.level == "problem"
-        console.print(f"{marks[finding.level]} {finding.what}")
-        if finding.advice:
-            console.print(f"        -> {finding.advice}")
-    return problems
-
-
-def _python() -> Finding:
-    return Finding("ok", f"Python {platform.python_version()} on {platform.platform()}")
-
-
-def _torch() -> Iterator[Finding]:
-    import torch
-
-    threads = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("ok", f"torch {torch.__version__}, {threads} threads on {cores} cores")
-    limit = os.environ.get("OMP_NUM_THREADS")
-    if limit:
-        yield Finding(
-            "note",
-            f"OMP_NUM_THREADS={limit}: training uses {threads} threads",
-            "unset it, or give trainer.threads, to use more",
-        )
-    if torch.cuda.is_available():
-        yield Finding("ok", f"CUDA device {torch.cuda.get_device_name(0)}")
-    else:
-        yield Finding("note", "no CUDA device: training runs on the CPU (trainer.device=cpu)")
-
-
-def _simulators() -> Iterator[Finding]:
-    for module in ("mujoco", "metaworld"):
+def simulator_findings() -> Iterator[Finding]:
+    """Whether episodes can be simulated, with the versions that results are known for."""
+    for module, wanted in SIMULATORS.items():
         if importlib.util.find_spec(module) is None:
-            yield Finding(
-                "problem",
-                f"{module} is not installed: no simulated episodes",
-                "pip install 'robocache[sim]'",
-            )
+            text = f"{module} is not installed: no simulated episodes"
+            yield Finding("problem", "simulator", text, "pip install 'robocache[sim]'")
+        elif (found := version(module)) != wanted:
+            text = f"{module} {found}: results are only known with {wanted}"
+            yield Finding("problem", "simulator", text, f"pip install {module}=={wanted}")
         else:
-            from importlib.metadata import version
-
-            found = version(module)
-            wanted = {"mujoco": "3.3.0", "metaworld": "3.1.1"}[module]
-            if found == wanted:
-                yield Finding("ok", f"{module} {found}")
-            else:
-                yield Finding(
-                    "problem",
-                    f"{module} {found}: results are only known with {wanted}",
-                    f"pip install {module}=={wanted}",
-                )
+            yield Finding("ok", "simulator", f"{module} {found}")
 
 
-def _graphics() -> Finding:
-    choice = os.environ.get("MUJOCO_GL", "")
-    if sys.platform.startswith("linux") and not choice:
-        return Finding(
-            "note",
-            "MUJOCO_GL is not set: depth and segmentation need no GL, RGB cameras do",
-            "MUJOCO_GL=egl (Debian: apt-get install libegl1) before recording RGB",
-        )
-    return Finding("ok", f"MUJOCO_GL={choice or 'default'}")
+def video_finding() -> Finding:
+    """Which videos of datasets can be read."""
+    import av
+
+    missing = [name for codec, name in DECODERS.items() if codec not in av.codecs_available]
+    text = f"av {av.__version__} decodes {', '.join(DECODERS.values())}"
+    if not missing:
+        return Finding("ok", "video", text)
+    text = f"av {av.__version__} cannot decode {', '.join(missing)}: such datasets are not read"
+    return Finding("problem", "video", text, "pip install --force-reinstall --only-binary av av")
 
 
-def _disk() -> Finding:
-    folder = home()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    text = f"{free / 1024**3:.1f} GiB free at {folder}"
-    if free < LOW_DISK_BYTES:
-        return Finding("problem", text, "free some space, or set ROBOCACHE_HOME to another disk")
-    return Finding("ok", text)
+def postgres_finding() -> Finding:
+    """The driver for a run database on a server; needed only when the database is one."""
+    if importlib.util.find_spec("psycopg") is not None:
+        return Finding("ok", "postgres", f"psycopg {version('psycopg')}: PostgreSQL can be used")
+    asked = os.environ.get(DATABASE_VARIABLE, "").startswith("postgres")
+    return Finding(
+        "problem" if asked else "note",
+        "postgres",
+        "psycopg is not installed: the run database cannot be on a PostgreSQL server",
+        "pip install 'robocache[postgres]'",
+    )
 
 
-def _store() -> Finding:
+def store_findings() -> Iterator[Finding]:
+    """Whether the run store can be read, and what waits in it to be continued."""
+    if DATABASE_VARIABLE not in os.environ and not database_path().exists():
+        yield Finding("ok", "store", f"no run store yet; the first run makes one in {home()}")
+        return
     try:
-        open_database().dispose()
+        store = RunStore()
+        damage = database_damage(store.engine)
+        records = [*store.runs(status="interrupted"), *store.runs(status="failed")]
+        count = store.count()
     except RoboCacheError as error:
-        return Finding("problem", f"run store: {error}")
-    return Finding("ok", f"run store in {home()}")
+        yield Finding("problem", "store", f"run store: {error}")
+        return
+    place = store.engine.url.render_as_string()
+    if damage:
+        yield Finding(
+            "problem",
+            "store",
+            f"the run database {place} is damaged: {damage[0]}",
+            "restore it from a backup; run folders are not touched",
+        )
+    else:
+        yield Finding("ok", "store", f"{count:,} runs in {place}, schema {SCHEMA}")
+    for record in records[-STOPPED_SHOWN:]:
+        yield _stopped(record)
+    if len(records) > STOPPED_SHOWN:
+        text = f"{len(records) - STOPPED_SHOWN} older runs were interrupted or failed as well"
+        yield Finding("note", "store", text, "robocache runs ls --all --status interrupted")
+
+
+def database_damage(engine: Engine) -> list[str]:
+    """What SQLite finds wrong with its file; a server looks after itself."""
+    if engine.dialect.name != "sqlite":
+        return []
+    with reading(engine) as connection:
+        said = connection.exec_driver_sql("PRAGMA quick_check(3)").scalars().all()
+    return [line for line in said if line != "ok"]
+
+
+def _stopped(record: RunRecord) -> Finding:
+    text = f"run {record.id} ({record.verb}) is {record.status}"
+    if record.error:
+        text += f": {record.error.splitlines()[0]}"
+    try:
+        program, *arguments = read_manifest(record.folder)["command"]
+    except RoboCacheError as error:
+        return Finding("note", "store", text, str(error))
+    return Finding("note", "store", text, shlex.join([Path(program).name, *arguments]))

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robocache.cli.collect import (
+    FramesConfig,
     SensorsConfig,
+    frames_until,
     make_episodes,
     make_plan,
-    result_config,
 )
 from robocache.cli.configuration import load
-from robocache.cli.datasets import find_dataset
-from robocache.cli.progress import console
-from robocache.core.errors import unknown_name
-from robocache.core.plugins import installed
+from robocache.cli.datasets import find_dataset, require_sound
+from robocache.cli.policies import find_policy, is_outside, sound_checkpoint
+from robocache.cli.progress import console, progress
+from robocache.core.errors import ConfigError, unknown_name
 from robocache.core.window import Window
 from robocache.datasets import WindowTable
+from robocache.envs import simulator_assets
 from robocache.evaluation.closed_loop import ClosedLoopResult, summarise
 from robocache.evaluation.open_loop import (
     PREDICTORS,
@@ -28,7 +30,8 @@ from robocache.evaluation.open_loop import (
     OpenLoopResult,
     evaluate_open_loop,
 )
-from robocache.policies import load_policy, make_policy
+from robocache.evaluation.promotion import rule_in_force, rule_runs
+from robocache.policies import load_policy
 from robocache.rollouts import PolicySource, RolloutPlan
 from robocache.runs import (
     Ledger,
@@ -36,7 +39,8 @@ from robocache.runs import (
     Run,
     RunStore,
     atomic_write,
-    verify_checkpoint,
+    first_difference,
+    plain,
 )
 
 
@@ -51,6 +55,7 @@ class EvalConfig:
         phrases: instructions of Meta-World: held_out (in no demonstration) or train.
         env: options of the environment.
         sensors: imperfections of the sensors.
+        frames: what camera frames are kept for; the policy sees them either way.
         workers: processes. Changes nothing in the result.
         batch: episodes in lockstep per process. Changes nothing in the result.
     """
@@ -61,6 +66,7 @@ class EvalConfig:
     phrases: str
     env: dict[str, Any]
     sensors: SensorsConfig
+    frames: FramesConfig
     workers: int
     batch: int
 
@@ -78,58 +84,129 @@ class Judged:
         return summarise(self.rows)
 
 
-def find_policy(store: RunStore, text: str) -> tuple[PolicySource, str]:
-    """A policy by checkpoint, run, slot or hash, or from outside by entry point or module:name.
-
-    Returns:
-        Where workers load it from, and the hash that identifies it.
-    """
-    outside = ":" in text and not text.startswith("slot:")
-    if outside or text in installed("robocache.policies"):
-        return PolicySource(name=text), make_policy(text)[1]
-    path = store.find_checkpoint(text)
-    sha256 = verify_checkpoint(path)
-    load_policy(path)
-    return PolicySource(checkpoint=path), sha256
-
-
 def evaluate_closed_loop(
-    store: RunStore, policy: str, overrides: Sequence[str], name: str | None = None
+    store: RunStore,
+    policy: str,
+    overrides: Sequence[str],
+    name: str | None = None,
+    *,
+    slot: str | None = None,
 ) -> Judged:
-    """Run the plan with this policy, or find it already run."""
-    config, plain = load("eval", EvalConfig, overrides)
-    source, sha256 = find_policy(store, policy)
-    plan = make_plan(
+    """Run the plan with this policy, or find it already run.
+
+    Args:
+        slot: judge under this slot's rule, which sets the plan; only `workers` and `batch` can be
+            given then. A run that does so already is found whatever its name.
+
+    Raises:
+        ConfigError: a setting that does not fit, or that the rule sets; or other versions of the
+            simulators are installed than the rule asks for.
+    """
+    config, _ = load("eval", EvalConfig, overrides)
+    settings: dict[str, Any] = {}
+    if slot is None:
+        source, sha256 = find_policy(store, policy)
+        plan = evaluation_plan(config, sha256)
+    else:
+        require_no_plan(slot, overrides)
+        declared, rule = rule_in_force(store, slot)
+        source, sha256 = find_policy(store, policy)
+        plan = rule.plan_for(sha256)
+        settings["rule"] = declared.sha256
+        begun = rule_runs(store, declared, sha256)
+        done = [record for record in begun if record.status == "complete"]
+        if not done:
+            require_installed(slot, plan)
+        if name is None and begun:
+            name = (done or begun)[0].name
+    settings["policy"] = sha256
+    return judge_plan(
+        store, plan, source, settings, name=name, workers=config.workers, batch=config.batch
+    )
+
+
+def require_no_plan(slot: str, overrides: Sequence[str]) -> None:
+    """Refuse settings that a slot's rule sets."""
+    for text in overrides:
+        if text.split("=")[0] not in ("workers", "batch"):
+            raise ConfigError(
+                f"{text}: the rule of slot {slot!r} sets the plan; only workers and batch can be "
+                f"given (robocache slots show {slot})"
+            )
+
+
+def require_installed(slot: str, plan: RolloutPlan) -> None:
+    """Refuse to make a rule's episodes with other environments than it was declared with."""
+    here = make_plan(
+        plan.tasks,
+        plan.env_options,
+        SensorsConfig(latency=plan.latency),
+        frames=FramesConfig(plan.frames_purpose, plan.frames_keep_days),
+        episodes=plan.episodes,
+        seed=plan.seed,
+        purpose=plan.purpose,
+        actor=plan.actor,
+    )
+    difference = first_difference(plain(plan.to_json()), plain(here.to_json()))
+    if difference:
+        where, asked, found = difference
+        raise ConfigError(
+            f"the rule of slot {slot!r} asks for {where} = {asked!r}, here it is {found!r}: "
+            f"install what it asks for, or declare the rule again and judge again"
+        )
+
+
+def evaluation_plan(config: EvalConfig, actor: str) -> RolloutPlan:
+    """The episodes that these settings ask for."""
+    return make_plan(
         config.tasks,
         config.env,
         config.sensors,
+        frames=config.frames,
         phrases=config.phrases,
         episodes=config.episodes,
         seed=config.seed,
         purpose="evaluate",
-        actor=sha256,
+        actor=actor,
     )
-    settings = {
-        **result_config(plain),
-        "tasks": list(plan.tasks),
-        "policy": sha256,
-        "environment": plan.env_version,
-    }
-    with store.begin("eval", settings, name=name, seeds=[config.seed], parents=[sha256]) as run:
+
+
+def judge_plan(
+    store: RunStore,
+    plan: RolloutPlan,
+    source: PolicySource,
+    settings: Mapping[str, Any],
+    *,
+    name: str | None,
+    workers: int,
+    batch: int,
+) -> Judged:
+    """The run in which this policy acts in the plan's episodes, made now or before."""
+    sha256 = settings["policy"]
+    with store.begin(
+        "eval",
+        {**settings, "plan": plan.to_json()},
+        name=name,
+        seeds=[plan.seed],
+        parents=[sha256],
+        sources={} if source.name is None else {"policy": source.name},
+        assets=simulator_assets(plan.tasks),
+    ) as run:
         ledger = Ledger(store.engine, run.id)
         if run.complete:
+            require_sound(store, run.record)
             rows = ledger.rows()
         else:
             rows = make_episodes(
-                run,
-                store,
-                plan,
-                title="eval",
-                workers=config.workers,
-                batch=config.batch,
-                policy=source,
+                run, store, plan, title="eval", workers=workers, batch=batch, policy=source
             )
-            run.finish({**summarise(rows).to_json(), "fingerprint": ledger.fingerprint()})
+            run.finish(
+                {
+                    **summarise(rows).to_json(),
+                    "fingerprint": ledger.fingerprint(),
+                    **frames_until(plan),
+                }
+            )
     return Judged(run, sha256, rows, plan)
 
 
@@ -144,11 +221,12 @@ def print_closed_loop(result: ClosedLoopResult) -> None:
 
 def evaluate_recordings(
     store: RunStore, policy: str, overrides: Sequence[str], name: str | None = None
-) -> OpenLoopResult:
+) -> tuple[Run, OpenLoopResult]:
     """Open loop on a dataset, or the result of the same command before; printed, kept in a run."""
-    config, plain = load("open_loop", OpenLoopConfig, overrides)
-    path = store.find_checkpoint(policy)
-    sha256 = verify_checkpoint(path)
+    config, asked = load("open_loop", OpenLoopConfig, overrides)
+    if is_outside(policy):
+        raise ConfigError(f"{policy} is code: errors on recordings are for checkpoints alone")
+    path, sha256 = sound_checkpoint(store, policy)
     loaded = load_policy(path)
     dataset = find_dataset(store, config.dataset)
     known = dataset.keys()
@@ -157,27 +235,30 @@ def evaluate_recordings(
         if key not in known:
             raise unknown_name(f"episode of {dataset.name}", key, known)
     window = Window(loaded.inputs, loaded.action, loaded.rate_hz, loaded.config.horizon)
-    settings = {**plain, "dataset": dataset.fingerprint, "policy": sha256}
+    settings = {**asked, "dataset": dataset.fingerprint, "policy": sha256}
     with store.begin(
         "open-loop",
         settings,
         name=name,
         parents=[sha256],
         datasets={dataset.name: dataset.fingerprint},
+        sources={"dataset": config.dataset},
         seeds=[config.seed],
     ) as run:
         file = run.folder / "open_loop.json"
         if run.complete:
+            require_sound(store, run.record)
             result = OpenLoopResult.from_json(json.loads(file.read_text()))
         else:
             table = WindowTable((dataset[key] for key in keys), window)
             mean = loaded.statistics[loaded.action].mean.reshape(-1)
-            result = evaluate_open_loop(loaded, table, mean, config)
+            with progress("open loop", "windows") as say:
+                result = evaluate_open_loop(loaded, table, mean, config, say)
             atomic_write(file, json.dumps(result.to_json()).encode())
             errors = {"absolute": result.overall(), "rms": result.overall("square")}
             run.finish({"errors": errors})
     print_open_loop(result, run.folder)
-    return result
+    return run, result
 
 
 def print_open_loop(result: OpenLoopResult, folder: Path) -> None:

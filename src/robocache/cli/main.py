@@ -1,24 +1,40 @@
 """The command line: `robocache VERB [key=value ...]`.
 
-Exit codes: 0 done (accepted), 1 rejected, 2 inconclusive, 3 an error that was explained, 4 problems
-found, 64 wrong usage, 70 an error that was not foreseen (with its traceback), 130 interrupted by
-Ctrl-C (everything is saved).
+Exit codes: 0 done (accepted, identical), 1 rejected, 2 inconclusive, 3 an error that was explained,
+4 problems found (a reproduction that differs among them), 64 wrong usage, 70 an error that was not
+foreseen (with its traceback), 130 interrupted by Ctrl-C (everything is saved), 141 nobody reads the
+output any more. With `--json` they are the same.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from robocache.cli.progress import errors
+from robocache.cli.groups import bench_app, data_app, runs_app, slots_app
+from robocache.cli.options import (
+    ERROR,
+    INTERRUPTED,
+    PROBLEMS,
+    UNFORESEEN,
+    UNREAD,
+    USAGE,
+    VERDICTS,
+    Json,
+    Name,
+    Overrides,
+    Slot,
+)
+from robocache.cli.output import conclude, errors, in_json, tell, use_json
 from robocache.core.errors import RoboCacheError
 
-ERROR, PROBLEMS, USAGE, UNFORESEEN, INTERRUPTED = 3, 4, 64, 70, 130
 UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -27,51 +43,34 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From robot data and simulators to a policy that is promoted on evidence.\n\n"
     "Every verb is restartable: the same command again continues what was stopped, and finds what "
-    "is complete. Settings are given as key=value; presets as group=name.\n\n"
+    "is complete. Settings are given as key=value; presets as group=name. With --json a verb says "
+    "everything in lines of JSON.\n\n"
     "A first road: robocache demo. Everything is kept in $ROBOCACHE_HOME (~/.robocache).",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Look at datasets.")
-runs_app = typer.Typer(no_args_is_help=True, help="Look at what was run.")
 app.add_typer(data_app, name="data")
+app.add_typer(slots_app, name="slots")
 app.add_typer(runs_app, name="runs")
-
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings and presets.")
-]
-Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the run; else made from the settings.")
-]
+app.add_typer(bench_app, name="bench")
 
 
 @app.command()
-def collect(overrides: Overrides = None, name: Name = None) -> None:
+def collect(overrides: Overrides = None, name: Name = None, json: Json = False) -> None:
     """Record demonstrations of scripted experts.
 
     robocache collect tasks=[mt10] episodes=50 --name mt10-demos
 
     robocache collect tasks=[metaworld/drawer-open] sensors=real expert_noise=0.2
 
-    robocache collect env.sensors=[end_effector,topview_depth] tasks=[metaworld/reach]
+    robocache collect env.sensors=[end_effector,topview_depth] frames.purpose="a depth policy"
     """
+    from robocache.cli import results
     from robocache.cli.collect import collect as run
 
-    run(overrides or [], name)
-
-
-@data_app.command()
-def inspect(
-    dataset: Annotated[str, typer.Argument(help="A folder, or the name of a collection.")],
-    json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
-) -> None:
-    """What a dataset holds, and every problem in it (exit code 4 if there are any)."""
-    from robocache.cli.data import inspect as run
-
-    if run(dataset, json):
-        raise typer.Exit(PROBLEMS)
+    conclude("collect", results.collection(run(overrides or [], name)))
 
 
 @app.command()
-def train(overrides: Overrides = None, name: Name = None) -> None:
+def train(overrides: Overrides = None, name: Name = None, json: Json = False) -> None:
     """Train a policy by imitation.
 
     robocache train dataset=mt10-demos policy=flow trainer.steps=2000 --name mt10
@@ -80,9 +79,11 @@ def train(overrides: Overrides = None, name: Name = None) -> None:
 
     robocache train dataset=more-demos init_from=mt10 seeds=[0,1,2]
     """
+    from robocache.cli import results
     from robocache.cli.train import train_all
 
-    train_all(overrides or [], name)
+    trained = train_all(overrides or [], name)
+    conclude("train", {"runs": [results.training(run) for run in trained]})
 
 
 @app.command("eval")
@@ -92,9 +93,11 @@ def evaluate(
     ],
     overrides: Overrides = None,
     name: Name = None,
+    slot: Slot = None,
     open_loop: Annotated[
         bool, typer.Option("--open-loop", help="On recordings: give dataset=...")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Judge a policy on held-out layouts, or on recordings.
 
@@ -102,83 +105,137 @@ def evaluate(
 
     robocache eval mt10@200 sensors=real
 
+    robocache eval mt10 --slot production
+
     robocache eval my-run --open-loop dataset=path/to/lerobot episodes=[episode_000004]
     """
     from robocache.cli import evaluate as verbs
+    from robocache.cli import results
     from robocache.runs import RunStore
 
+    if open_loop and slot is not None:
+        raise typer.BadParameter("a slot's rule asks for episodes, not for --open-loop")
     if open_loop:
-        verbs.evaluate_recordings(RunStore(), policy, overrides or [], name)
-    else:
-        verbs.print_closed_loop(
-            verbs.evaluate_closed_loop(RunStore(), policy, overrides or [], name).result()
-        )
+        made, measured = verbs.evaluate_recordings(RunStore(), policy, overrides or [], name)
+        conclude("eval", {**results.run(made), **measured.to_json()})
+        return
+    judged = verbs.evaluate_closed_loop(RunStore(), policy, overrides or [], name, slot=slot)
+    verbs.print_closed_loop(judged.result())
+    conclude("eval", results.judged(judged))
 
 
 @app.command()
 def compare(
     candidate: Annotated[str, typer.Argument(help="Run, run@step, slot:NAME, folder or hash.")],
-    baseline: Annotated[str, typer.Argument(help="The same.")],
+    baseline: Annotated[str | None, typer.Argument(help="The same; not with --slot.")] = None,
     overrides: Overrides = None,
+    slot: Slot = None,
+    json: Json = False,
 ) -> None:
     """Judge two policies on the same layouts: exit code 0 accepted, 1 rejected, 2 inconclusive.
 
     robocache compare mt10 mt10@200 episodes=50 gate.alpha=0.01
-    """
-    from robocache.cli.compare import compare as run
 
-    verdict, _, _ = run(candidate, baseline, overrides or [])
-    raise typer.Exit(verdict.exit_code)
+    robocache compare mt10 --slot production
+    """
+    from robocache.cli import compare as verbs
+    from robocache.cli import results
+
+    settings = list(overrides or [])
+    if baseline is not None and "=" in baseline:
+        settings.insert(0, baseline)
+        baseline = None
+    if (baseline is None) == (slot is None):
+        raise typer.BadParameter("give either a BASELINE or --slot")
+    if slot is not None:
+        decision = verbs.compare_for_slot(candidate, slot, settings)
+        result = {"slot": slot, **results.decision(decision)}
+    else:
+        result = results.comparison(*verbs.compare(candidate, str(baseline), settings))
+    conclude("compare", result, VERDICTS[result["verdict"]["outcome"]])
 
 
 @app.command()
 def promote(
     slot: Annotated[str, typer.Argument(help="Name of the slot, e.g. production.")],
     candidate: Annotated[str, typer.Argument(help="Run, run@step, folder or hash.")],
-    against: Annotated[
-        str | None, typer.Option("--against", help="The baseline, while the slot is empty.")
-    ] = None,
+    json: Json = False,
 ) -> None:
-    """Give a slot to a checkpoint, if an accepting verdict on exactly this pair exists."""
-    from robocache.cli.compare import promote as run
+    """Give a slot to a checkpoint, if the slot's rule and the ledger allow it.
 
-    run(slot, candidate, against)
+    robocache promote production mt10
+    """
+    from robocache.cli import results
+    from robocache.cli.slots import promote as run
+
+    conclude("promote", results.move(run(slot, candidate)))
 
 
 @app.command()
-def rollback(slot: Annotated[str, typer.Argument(help="Name of the slot.")]) -> None:
+def rollback(
+    slot: Annotated[str, typer.Argument(help="Name of the slot.")], json: Json = False
+) -> None:
     """Give a slot back to the checkpoint that held it before."""
-    from robocache.cli.compare import rollback as run
+    from robocache.cli import results
+    from robocache.cli.slots import rollback as run
 
-    run(slot)
-
-
-@runs_app.command("ls")
-def runs_ls(
-    verb: Annotated[str | None, typer.Option(help="Only runs of this verb.")] = None,
-    status: Annotated[str | None, typer.Option(help="running, complete, ...")] = None,
-) -> None:
-    """A line for each run."""
-    from robocache.cli.runs import list_runs
-
-    list_runs(verb, status)
-
-
-@runs_app.command("show")
-def runs_show(run: Annotated[str, typer.Argument(help="Id of the run.")]) -> None:
-    """The manifest of a run."""
-    from robocache.cli.runs import show_run
-
-    show_run(run)
+    conclude("rollback", results.move(run(slot)))
 
 
 @app.command()
-def doctor() -> None:
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or a policy: what made it.")],
+    baseline: Annotated[
+        str | None, typer.Argument(help="Another policy; the page then compares the two.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="Else report.html in the run.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write one self-contained page about a run, or about two.
+
+    robocache report mt10
+
+    robocache report mt10 mt10@200 --out comparison.html
+    """
+    from robocache.cli.report import report as write
+
+    conclude("report", {"page": write(run, baseline, out)})
+
+
+@app.command()
+def reproduce(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN_OR_MANIFEST", help="A run, or a manifest's file.")
+    ],
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of a training; else as it was.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the scratch home.")] = False,
+    json: Json = False,
+) -> None:
+    """Do a run again from its manifest: exit code 0 identical, 4 with the first difference.
+
+    robocache reproduce mt10
+
+    robocache reproduce path/to/manifest.json --threads 4
+    """
+    from robocache.cli.reproduce import reproduce as again
+
+    found = again(run, threads, keep)
+    conclude("reproduce", found.to_json(), 0 if found.identical else PROBLEMS)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
     """What works on this machine, what does not, and how to mend it (exit code 4 on problems)."""
     from robocache.cli.doctor import doctor as run
 
-    if run():
-        raise typer.Exit(PROBLEMS)
+    findings = run()
+    problems = sum(finding.level == "problem" for finding in findings)
+    result = {"problems": problems, "findings": [finding._asdict() for finding in findings]}
+    conclude("doctor", result, PROBLEMS if problems else 0)
 
 
 @app.command()
@@ -187,30 +244,47 @@ def demo(
     steps: Annotated[int, typer.Option(help="Training steps.")] = 2500,
     layouts: Annotated[int, typer.Option(help="Held-out layouts per task.")] = 50,
     tasks: Annotated[str, typer.Option(help="Tasks or a group, by commas.")] = "mt10",
+    json: Json = False,
 ) -> None:
     """The whole road on the ten tasks of MT10: collect, train, evaluate, compare, promote."""
     from robocache.cli.demo import demo as run
 
-    run(episodes=episodes, steps=steps, layouts=layouts, tasks=tasks.split(","))
+    made = run(episodes=episodes, steps=steps, layouts=layouts, tasks=tasks.split(","))
+    conclude("demo", made)
 
 
 def main() -> None:
-    """Entry point: errors in words, exit codes a script can use."""
+    """Entry point: errors in words or events, exit codes a script can use."""
+    use_json("--json" in sys.argv[1:])
     try:
-        result = app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except RoboCacheError as error:
         errors.print(f"[red]error:[/red] {escape(str(error))}")
-        sys.exit(ERROR)
+        code = _told(error, str(error), ERROR)
     except UsageError as error:
-        error.show()
-        sys.exit(USAGE)
+        if not in_json():
+            error.show()
+        code = _told(UsageError, error.format_message(), USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        result = INTERRUPTED
-    except Exception:  # noqa: BLE001  Python's own status 1 would read as "rejected".
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        code = UNREAD
+    except Exception as error:  # noqa: BLE001  Python's own status 1 would read as "rejected".
         traceback.print_exc()
-        sys.exit(UNFORESEEN)
-    if result == INTERRUPTED:  # typer itself turns Ctrl-C into this status
-        command = shlex.join(["robocache", *sys.argv[1:]])
-        errors.print("\nstopped; everything finished is saved. Go on with the same command:")
-        errors.print(f"  {command}", markup=False)
-    sys.exit(result if isinstance(result, int) else 0)
+        code = _told(error, str(error), UNFORESEEN)
+    if code == INTERRUPTED:  # typer itself turns Ctrl-C into this status
+        _say_how_to_go_on(shlex.join(["robocache", *sys.argv[1:]]))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(error: Exception | type, message: str, code: int) -> int:
+    kind = error if isinstance(error, type) else type(error)
+    tell("error", type=kind.__name__, message=message, code=code)
+    return code
+
+
+def _say_how_to_go_on(command: str) -> None:
+    errors.print("\nstopped; everything finished is saved. Go on with the same command:")
+    errors.print(f"  {command}", markup=False)
+    tell("stopped", command=command)

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from robocache.cli.configuration import load
-from robocache.cli.datasets import find_dataset, keep_keys
+from robocache.cli.configuration import build, load
+from robocache.cli.datasets import find_dataset, keep_keys, require_sound
 from robocache.cli.evaluate import evaluate_closed_loop
+from robocache.cli.policies import sound_checkpoint
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError
 from robocache.core.seeding import derive_seed
@@ -23,6 +24,7 @@ from robocache.learning import TrainerConfig, train
 from robocache.policies import FlowConfig, FlowPolicy, load_policy
 from robocache.policies.flow.policy import relative_name, require_comparable
 from robocache.runs import Run, RunStore, latest_checkpoint, verify_checkpoint
+from robocache.runs.checkpoints import read_listing
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class TrainConfig:
             `policy` cannot be given beside it.
         evaluate: settings of `eval` for judging checkpoints on the way, every
             `trainer.evaluate_every` steps.
-        policy: what is trained.
         trainer: how.
+        policy: what is trained; None where `init_from` says it.
     """
 
     dataset: str
@@ -65,8 +67,8 @@ class TrainConfig:
     seeds: tuple[int, ...]
     init_from: str | None
     evaluate: tuple[str, ...]
-    policy: PolicyConfig
     trainer: TrainerConfig
+    policy: PolicyConfig | None = None
 
 
 def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
@@ -80,44 +82,85 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
                 raise ConfigError(f"{text}: init_from keeps the policy of its checkpoint")
     store = RunStore()
     dataset = find_dataset(store, config.dataset)
-    keys = keep_keys(dataset, require_success=config.require_success, hold_out=config.hold_out)
-    if not keys:
-        raise ConfigError(f"{dataset.name} has no episode left to train on")
+    start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
+    sources = {"dataset": config.dataset}
+    if start is not None:
+        sources["checkpoint"] = str(start)
+    recorded = to_record(plain, dataset, start)
     runs = []
     for seed in config.seeds:
-        run_name = name if name is None or len(config.seeds) == 1 else f"{name}-seed{seed}"
-        runs.append(train_one(store, config, plain, dataset, keys, seed, run_name))
+        run = train_one(
+            store,
+            replace(config, seeds=(seed,)),
+            {**recorded, "seeds": [seed]},
+            dataset,
+            start,
+            name=name if name is None or len(config.seeds) == 1 else f"{name}-seed{seed}",
+            sources=sources,
+        )
+        if run.record.status != "complete":  # as it was found
+            path = last_checkpoint(run)
+            console.print(f"checkpoint {read_listing(path).sha256[:12]} in {path}")
+        runs.append(run)
     return runs
+
+
+def to_record(plain: Mapping[str, Any], dataset: Reader, start: Path | None) -> dict[str, Any]:
+    """The configuration as a manifest keeps it: inputs by their hashes, not by their names."""
+    parents = [] if start is None else [verify_checkpoint(start)]
+    recorded = {**plain, "dataset": dataset.fingerprint, "init_from": parents}
+    if start is not None:
+        del recorded["policy"]
+    return recorded
+
+
+def from_record(recorded: Mapping[str, Any]) -> TrainConfig:
+    """The configuration of a run from what its manifest keeps of it.
+
+    Raises:
+        ConfigError: this version does not know one of its settings.
+    """
+    settings = {name: value for name, value in recorded.items() if name != "threads"}
+    return build(TrainConfig, {**settings, "init_from": next(iter(recorded["init_from"]), None)})
 
 
 def train_one(
     store: RunStore,
     config: TrainConfig,
-    plain: Mapping[str, Any],
+    recorded: Mapping[str, Any],
     dataset: Reader,
-    keys: Sequence[str],
-    seed: int,
+    start: Path | None,
+    *,
     name: str | None,
+    sources: Mapping[str, str],
 ) -> Run:
-    """The run of one training seed."""
+    """The run of one training seed.
+
+    Args:
+        config: has one seed.
+        recorded: the same for the manifest, see `to_record`.
+        start: the checkpoint to start from.
+        name, sources: see `RunStore.begin`.
+    """
+    keys = keep_keys(dataset, require_success=config.require_success, hold_out=config.hold_out)
+    if not keys:
+        raise ConfigError(f"{dataset.name} has no episode left to train on")
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    start = None if config.init_from is None else store.find_checkpoint(config.init_from)
-    parents = [] if start is None else [verify_checkpoint(start)]
-    settings = {**plain, "dataset": dataset.fingerprint, "seeds": [seed], "init_from": parents}
-    if start is not None:
-        del settings["policy"]
     threads = {"torch": torch.get_num_threads()}
+    (seed,) = config.seeds
     with store.begin(
         "train",
-        {**settings, "threads": threads},
+        {**recorded, "threads": threads},
         name=name,
-        parents=parents,
+        parents=recorded["init_from"],
         seeds=[seed],
         datasets={dataset.name: dataset.fingerprint},
         threads=threads,
+        sources=sources,
     ) as run:
         if run.complete:
+            require_sound(store, run.record)
             console.print(f"run {run.id} is complete; nothing to do")
             return run
         console.print(f"run {run.id}: {len(keys)} of {len(dataset)} episodes of {dataset.name}")
@@ -136,7 +179,6 @@ def train_one(
             )
         sha256 = verify_checkpoint(path)
         run.finish({"steps": config.trainer.steps, "checkpoint": sha256, "windows": len(table)})
-        console.print(f"checkpoint {sha256[:12]} in {path}")
         return run
 
 
@@ -158,6 +200,8 @@ def prepare(
         window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
         return policy, WindowTable((dataset[key] for key in keys), window)
     wanted = config.policy
+    if wanted is None:
+        raise ConfigError("there is neither a policy nor init_from in the configuration")
     window = Window(wanted.inputs, wanted.action, wanted.rate_hz, wanted.network.horizon)
     table = WindowTable((dataset[key] for key in keys), window)
     names = [*(view.stream for view in wanted.inputs), wanted.action]

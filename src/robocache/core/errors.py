@@ -15,6 +15,7 @@ RoboCacheError
 └── RunError                 the run store refuses
     ├── StoreError           the database is locked, damaged or of another version
     ├── CheckpointError      a checkpoint is missing, incomplete or altered
+    ├── IntegrityError       what a run left is not what was recorded of it
     └── PromotionRefused     the evidence does not allow this promotion
 """
 
@@ -120,6 +121,10 @@ class StoreError(RunError):
 
 class CheckpointError(RunError):
     """A checkpoint is missing, incomplete or altered."""
+
+
+class IntegrityError(RunError):
+    """What a run left is not what was recorded of it; the message names the place."""
 
 
 class PromotionRefused(RunError):

@@ -1,27 +1,23 @@
-"""Curves as inline SVG that takes its colours from the page it stands in."""
+"""Curves as inline SVG that takes its colours and strokes from the page it stands in."""
 
 from __future__ import annotations
 
-import io
-import re
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
-from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from markupsafe import Markup, escape
 from numpy.typing import ArrayLike, NDArray
 
 from robocache.core.errors import ShapeError
 
-# Colours that matplotlib writes and the page's style sheet replaces.
-THEME = {"#010101": "var(--muted)", "#020202": "var(--line)", "#030303": "var(--accent)"}
-TEXT, GRID, INK = THEME
-METADATA = ("Creator", "Date", "Format", "Type")
 MAX_POINTS = 300
-SIZE_INCHES = (4.4, 2.1)
+WIDTH, HEIGHT = 360, 180
+LEFT, RIGHT, TOP, BOTTOM = 44, 342, 8, 158
+"""The frame of the axes within the drawing."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +48,15 @@ class Chart:
     svg: Markup
 
 
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One of several lines in a chart: (n,) values over 1 ... n, drawn as the CSS class `style`."""
+
+    name: str
+    values: ArrayLike
+    style: str
+
+
 def draw(curve: Curve) -> Chart:
     """Draw a curve; beyond 300 points, means of equal runs of points within their extremes.
 
@@ -76,48 +81,126 @@ def draw(curve: Curve) -> Chart:
         last=f"{shown[-1]:.4g} {curve.unit}".strip() if len(shown) else "no finite value",
         remarks=remarks,
         missing=len(values) - len(shown),
-        svg=_svg(steps, shown, logarithmic),
+        svg=_curve(steps, shown, logarithmic, curve.name),
     )
 
 
-def _svg(steps: NDArray[np.float64], values: NDArray[np.float64], logarithmic: bool) -> Markup:
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-    axes = figure.add_subplot()
-    _style(axes)
-    if logarithmic:
-        axes.set_yscale("log")
-    parts = np.array_split(np.arange(len(steps)), min(len(steps), MAX_POINTS) or 1)
-    if len(steps):
-        middle = [float(steps[p].mean()) for p in parts]
-        axes.plot(middle, [float(values[p].mean()) for p in parts], color=INK, linewidth=1.4)
+def draw_lines(lines: Sequence[Line], name: str) -> Markup:
+    """Lines over the steps of a horizon, 1 ... n, in one frame that begins at zero.
+
+    Raises:
+        ShapeError: a line is not (n,) with one n >= 1 for all.
+    """
+    drawn = [np.asarray(line.values, dtype=np.float64) for line in lines]
+    shapes = {values.shape for values in drawn}
+    if len(shapes) != 1 or drawn[0].ndim != 1 or not len(drawn[0]):
+        raise ShapeError(f"chart {name!r} needs lines of one length, got {sorted(shapes)}")
+    top = max(float(np.nanmax(values)) for values in drawn) or 1.0
+    steps = np.arange(1, len(drawn[0]) + 1, dtype=np.float64)
+    across = _scale(steps[0], steps[-1], LEFT, RIGHT)
+    up = _scale(0.0, top, BOTTOM, TOP)
+    parts = [_axes(steps[0], steps[-1], 0.0, top, across, up, logarithmic=False)]
+    for line, values in zip(lines, drawn, strict=True):
+        parts.append(f'<path class="line {line.style}" d="{_path(across(steps), up(values))}"/>')
+    return _svg(parts, name)
+
+
+def _curve(steps: Floats, values: Floats, logarithmic: bool, name: str) -> Markup:
+    if not len(steps):
+        return _svg([f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'], name)
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        low, high = low - (abs(low) or 1.0) / 10, high + (abs(high) or 1.0) / 10
+    view: Callable[[Floats], Floats] = np.log10 if logarithmic else np.asarray
+    scale = _scale(float(view(np.array(low))), float(view(np.array(high))), BOTTOM, TOP)
+    across = _scale(steps[0], steps[-1], LEFT, RIGHT)
+
+    def up(numbers: Floats) -> Floats:
+        return scale(view(np.asarray(numbers)))
+
+    parts = [_axes(steps[0], steps[-1], low, high, across, up, logarithmic)]
+    groups = np.array_split(np.arange(len(steps)), min(len(steps), MAX_POINTS))
+    middle = across(np.array([steps[g].mean() for g in groups]))
     if len(steps) > MAX_POINTS:
-        low, high = ([float(f(values[p])) for p in parts] for f in (np.min, np.max))
-        axes.fill_between(middle, low, high, color=INK, alpha=0.22, linewidth=0)
-    return _inline(figure)
+        least, most = (up(np.array([f(values[g]) for g in groups])) for f in (np.min, np.max))
+        band = _path(np.append(middle, middle[::-1]), np.append(least, most[::-1]))
+        parts.append(f'<path class="band" d="{band}Z"/>')
+    means = up(np.array([values[g].mean() for g in groups]))
+    if len(steps) == 1:
+        parts.append(f'<circle class="dot" cx="{middle[0]:.1f}" cy="{means[0]:.1f}" r="2.5"/>')
+    parts.append(f'<path class="line curve" d="{_path(middle, means)}"/>')
+    return _svg(parts, name)
 
 
-def _style(axes: Axes) -> None:
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
-    axes.tick_params(which="both", length=0, labelsize=9, labelcolor=TEXT)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.margins(x=0.01)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+def _scale(low: float, high: float, start: float, stop: float) -> Callable[[Floats], Floats]:
+    """From [low, high] to [start, stop]; a single value comes to the middle."""
+    if low == high:
+        return lambda values: np.full(np.shape(values), (start + stop) / 2)
+    return lambda values: start + (np.asarray(values) - low) / (high - low) * (stop - start)
 
 
-def _inline(figure: Figure) -> Markup:
-    """The figure as an <svg> element without metadata, with the page's colours."""
-    buffer = io.StringIO()
-    figure.patch.set_visible(False)
-    figure.axes[0].patch.set_visible(False)
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "robocache"}):
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(METADATA))
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for pattern in (r' id="\w+_\d+"', r' (width|height)="[\d.]+pt"', r"<style.*?</style>"):
-        text = re.sub(pattern, "", text)
-    for colour, variable in THEME.items():
-        text = text.replace(colour, variable)
-    return Markup(text)
+def _axes(
+    first: float,
+    last: float,
+    low: float,
+    high: float,
+    across: Callable[[Floats], Floats],
+    up: Callable[[Floats], Floats],
+    logarithmic: bool,
+) -> str:
+    """Grid lines and their labels."""
+    parts = []
+    for tick in decades(low, high) if logarithmic else ticks(low, high, 4):
+        y = float(up(np.array(tick)))
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
+        parts.append(f'<text class="down" x="{LEFT - 6}" y="{y + 4:.1f}">{_short(tick)}</text>')
+    for tick in ticks(first, last, 5, whole=True):
+        x = float(across(np.array(tick)))
+        parts.append(f'<text class="along" x="{x:.1f}" y="{HEIGHT - 6}">{_short(tick)}</text>')
+    return "".join(parts)
+
+
+def ticks(low: float, high: float, count: int, *, whole: bool = False) -> list[float]:
+    """About `count` round numbers within [low, high]: multiples of 1, 2 or 5 times ten to some."""
+    if low == high:
+        return [low]
+    rough = (high - low) / count
+    decade = 10.0 ** math.floor(math.log10(rough))
+    step = next(decade * size for size in (1, 2, 5, 10) if decade * size >= rough * 0.999)
+    if whole:
+        step = max(step, 1.0)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Powers of ten within [low, high], at most six of them."""
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    return [10.0**power for power in range(first, last + 1, (last - first) // 6 + 1)]
+
+
+def _short(value: float) -> str:
+    if value and abs(value) >= 10_000:
+        for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if abs(value) >= size:
+                return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def _path(xs: Floats, ys: Floats) -> str:
+    """Straight lines through the points; a point that is not finite is a gap."""
+    text, pen = "", "M"
+    for x, y in zip(xs, ys, strict=True):
+        if np.isfinite(y):
+            text += f"{pen}{x:.1f} {y:.1f}"
+            pen = "L"
+        else:
+            pen = "M"
+    return text
+
+
+def _svg(parts: Sequence[str], name: str) -> Markup:
+    return Markup(
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(name)}">{"".join(parts)}</svg>'
+    )

@@ -91,8 +91,8 @@ class Verdict:
     def _rates(self) -> str:
         episodes = "1 episode" if self.pairs == 1 else f"the same {self.pairs:,} episodes"
         return (
-            f"On {episodes} the candidate succeeded in {_in_words(self.candidate)} and the "
-            f"baseline in {_in_words(self.baseline)}, with {100 * self.config.confidence:.4g} % "
+            f"On {episodes} the candidate succeeded in {in_words(self.candidate)} and the "
+            f"baseline in {in_words(self.baseline)}, with {100 * self.config.confidence:.4g} % "
             "intervals."
         )
 
@@ -171,6 +171,7 @@ def format_p(p_value: float) -> str:
     return "< 0.0001" if p_value < 1e-4 else f"= {p_value:.2g}"
 
 
-def _in_words(arm: Proportion) -> str:
+def in_words(arm: Proportion) -> str:
+    """A success rate for reading: count, per cent, interval."""
     percent = f"{100 * arm.rate:.1f} %, {100 * arm.low:.1f} to {100 * arm.high:.1f}"
     return f"{arm.successes:,} ({percent})"

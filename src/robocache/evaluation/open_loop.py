@@ -5,7 +5,7 @@ Letters: W windows, H horizon, A action dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,6 +100,7 @@ def evaluate_open_loop(
     table: WindowTable,
     mean_action: NDArray[np.float64],
     config: OpenLoopConfig,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> OpenLoopResult:
     """Ask the policy at recorded moments and compare with what was done.
 
@@ -111,6 +112,7 @@ def evaluate_open_loop(
         table: windows of the recorded episodes, with the policy's inputs and horizon.
         mean_action: (A,) mean action of the data the policy was trained on.
         config: how many samples, which windows.
+        progress: told the number of windows judged, of how many, and figures in words.
 
     Raises:
         DataError: there is no window to judge.
@@ -121,6 +123,7 @@ def evaluate_open_loop(
     size = len(mean_action)
     sums = np.zeros((2, 3, table.window.horizon, size))
     counts = np.zeros(table.window.horizon, np.int64)
+    judged = 0
     for part in np.array_split(rows, max(1, len(rows) // 64)):
         batch = table.batch(part)
         done = batch.actions.double().numpy().reshape(len(part), -1, size)
@@ -132,6 +135,10 @@ def evaluate_open_loop(
             sums[0, number] += error.sum(axis=0)
             sums[1, number] += (error**2).sum(axis=0)
         counts += valid.sum(axis=0)
+        judged += len(part)
+        if progress is not None:
+            error_so_far = sums[0, 0].sum() / max(1, counts.sum() * size)
+            progress(judged, len(rows), f"mean error {error_so_far:.4g}")
     absolute, square = sums / np.maximum(counts, 1)[:, None]
     return OpenLoopResult(
         dict(zip(PREDICTORS, absolute, strict=True)),

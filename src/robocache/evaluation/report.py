@@ -15,13 +15,18 @@ from markupsafe import Markup, escape
 
 from robocache.core.errors import DataError
 from robocache.evaluation.charts import Curve, draw
+from robocache.evaluation.checkpoints import CheckpointFate
 from robocache.evaluation.gate import Verdict, format_p
-from robocache.evaluation.statistics import MeanInterval, Proportion
+from robocache.evaluation.horizon import HorizonErrors
+from robocache.evaluation.pairs import TaskPairs
+from robocache.evaluation.statistics import Proportion
 from robocache.evaluation.timeline import HEIGHT, WIDTH, StreamTimeline
-from robocache.runs.files import atomic_write
+from robocache.runs import Node, atomic_write
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 LINE_CHARACTERS = 100
+FIRST = ("command", "directory", "verb", "config", "seeds", "datasets", "parents", "git")
+"""What of a manifest comes first."""
 
 
 @dataclass(frozen=True)
@@ -35,40 +40,22 @@ class TaskRow:
 
 @dataclass(frozen=True)
 class FilmStrip:
-    """Moments of one episode side by side; `png` holds the bytes of a PNG file."""
-
-    title: str
-    png: bytes
-
-    def __post_init__(self) -> None:
-        if not self.png.startswith(PNG_MAGIC):
-            raise DataError(f"film strip {self.title!r} is not a PNG image")
-
-    @property
-    def data_uri(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
-
-
-@dataclass(frozen=True)
-class OpenLoopRow:
-    """Prediction error of one action dimension or horizon, for the candidate and a baseline."""
-
-    name: str
-    candidate: MeanInterval
-    baseline: MeanInterval | None = None
-
-
-@dataclass(frozen=True)
-class OpenLoopTable:
-    """Prediction errors on recorded episodes.
+    """Moments of one episode.
 
     Attributes:
-        measure: what the numbers are, with unit, e.g. "mean absolute error (m)".
-        rows: one per action dimension or horizon.
+        title: which episode, who acted, what came of it.
+        frames: (caption, bytes of a PNG file).
     """
 
-    measure: str
-    rows: Sequence[OpenLoopRow]
+    title: str
+    frames: Sequence[tuple[str, bytes]]
+
+    def __post_init__(self) -> None:
+        for caption, png in self.frames:
+            if not png.startswith(PNG_MAGIC):
+                raise DataError(
+                    f"frame {caption!r} of film strip {self.title!r} is not a PNG image"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,30 +64,53 @@ class ReportData:
 
     Attributes:
         title: what was judged.
+        kind: what the page is of, e.g. "comparison".
+        arms: headings of the two columns of success rates.
+        policies: names of the two policies; "" where there is none.
         summary: sentences for a person.
-        tasks: success per task; shown sorted by name.
-        overall: success over all tasks.
+        facts: (label, words) about the run.
         verdict: of the gate.
+        headline: the verdict in one plain sentence.
+        reasons: (in two words, sentence): why the verdict can be believed, and how far.
         promotion: what was done about it, in words.
-        curves: training curves.
+        overall: success over all tasks.
+        tasks: success per task; shown sorted by name.
+        opposite: how often the opposite of what was asked happened on the way.
+        pairs: outcomes of every episode under both policies.
+        strips: film strips, and `strips_note`: how to read them, or why there are none.
+        horizon: prediction errors on recorded episodes.
         timeline: the clocks of one episode.
-        strips: film strips, and `strips_note`: how to read them.
-        open_loop: prediction errors on recorded episodes.
-        manifest: everything needed to do it again; what is empty in it is left out.
+        curves: training curves, of the run `trained`.
+        checkpoints: checkpoints of a run, and what became of them.
+        lineage: (heading, tree) of what was made from what.
+        identities: (what, hash) of everything that was judged.
+        manifests: (run, manifest): everything needed to do it again.
     """
 
     title: str
+    kind: str = "report"
+    arms: tuple[str, str] = ("Candidate", "Baseline")
+    policies: tuple[str, str] = ("", "")
     summary: Sequence[str] = ()
-    tasks: Sequence[TaskRow] = ()
-    overall: Sequence[TaskRow] = ()
+    facts: Sequence[tuple[str, str]] = ()
     verdict: Verdict | None = None
+    headline: str = ""
+    reasons: Sequence[tuple[str, str]] = ()
     promotion: str | None = None
-    curves: Sequence[Curve] = ()
-    timeline: StreamTimeline | None = None
+    overall: Sequence[TaskRow] = ()
+    tasks: Sequence[TaskRow] = ()
+    opposite: Sequence[TaskRow] = ()
+    pairs: Sequence[TaskPairs] = ()
     strips: Sequence[FilmStrip] = ()
     strips_note: str = ""
-    open_loop: OpenLoopTable | None = None
-    manifest: Mapping[str, Any] = field(default_factory=dict)
+    horizon: HorizonErrors | None = None
+    timeline: StreamTimeline | None = None
+    curves: Sequence[Curve] = ()
+    trained: str = ""
+    checkpoints: Sequence[CheckpointFate] = ()
+    lineage: Sequence[tuple[str, Node]] = ()
+    identities: Sequence[tuple[str, str]] = ()
+    manifests: Sequence[tuple[str, Mapping[str, Any]]] = field(default_factory=tuple)
 
 
 def write_report(path: Path, data: ReportData) -> None:
@@ -127,18 +137,22 @@ def render_report(data: ReportData) -> str:
         milliseconds=lambda seconds: "–" if seconds is None else f"{1000 * seconds:.1f}",
         p_value=format_p,
         breakable=_breakable,
+        data_uri=lambda png: "data:image/png;base64," + base64.b64encode(png).decode(),
     )
     return environment.get_template("report.html.j2").render(
         data=data,
         tasks=sorted(data.tasks, key=lambda row: row.task),
         charts=[draw(curve) for curve in data.curves],
         raster=(WIDTH, HEIGHT),
-        manifest=[
-            (key, _readable(value))
-            for key, value in data.manifest.items()
-            if value not in (None, "", [], {})
-        ],
+        manifests=[(name, _entries(manifest)) for name, manifest in data.manifests],
     )
+
+
+def _entries(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Field and text; the fields people ask for first, nothing that is empty."""
+    first = [name for name in FIRST if name in manifest]
+    names = [*first, *(name for name in manifest if name not in first)]
+    return [(n, _readable(manifest[n])) for n in names if manifest[n] not in (None, "", [], {})]
 
 
 def _breakable(name: str) -> Markup:

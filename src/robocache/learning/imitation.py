@@ -17,6 +17,7 @@ from robocache.datasets import WindowSampler
 from robocache.learning.engine.checkpoint import read_training_state, write_training_state
 from robocache.learning.engine.ema import WeightAverage
 from robocache.learning.engine.schedule import cosine_with_warmup
+from robocache.learning.engine.trace import TRACE_NAME, Trace
 from robocache.policies import FlowPolicy
 from robocache.runs import (
     Run,
@@ -114,7 +115,8 @@ def train(
         state = read_training_state(start, policy, average, optimizer)
         sampler.load_state_dict(state["sampler"])
         step = state["step"]
-        run.rewind_metrics(step)
+    run.rewind_metrics(step)
+    trace = Trace(run.folder / TRACE_NAME, step)
 
     def save() -> Path:
         path = checkpoint_folder(run.folder, step)
@@ -151,6 +153,7 @@ def train(
             optimizer.step()
             average.update(policy)
             step += 1
+            trace.add(step, batch.index, loss, norm)
 
             last, stopping = step == config.steps, stop.requested
             judging = evaluate is not None and is_due(step, config.evaluate_every)
@@ -158,6 +161,7 @@ def train(
             saving = saving or judging or last or stopping
             logging = is_due(step, config.log_every) or last
             if saving or logging:
+                trace.flush()
                 figures = {"loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
                 if not math.isfinite(figures["loss"] + figures["gradient_norm"]):
                     raise PolicyError(

@@ -108,11 +108,18 @@ def adopt(folder: Path, ledger: Ledger) -> int:
     adopted = 0
     for shard in sorted(folder.glob(f"*{SUFFIX}")):
         if shard.name not in known:
-            rows = [
-                ledger_row(shard, read_episode(shard, row)) for row in range(len(read_index(shard)))
-            ]
+            rows = read_rows(shard)
             adopted += len(rows) - len(ledger.commit(rows))
     return adopted
+
+
+def read_rows(shard: Path) -> list[LedgerRow]:
+    """The ledger rows that follow from a shard's own content.
+
+    Raises:
+        CorruptFileError: it is damaged.
+    """
+    return [ledger_row(shard, read_episode(shard, row)) for row in range(len(read_index(shard)))]
 
 
 def _here(

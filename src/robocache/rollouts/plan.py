@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -29,6 +30,9 @@ class RolloutPlan:
         expert_noise: standard deviation of Gaussian noise on the expert's executed action, in units
             of the action; the clean action is recorded as the label.
         steps_after_success: how long an episode goes on after the task is first solved.
+        frames_purpose: what camera frames are kept for; "": they are not kept, a policy sees them
+            while it acts and they are gone.
+        frames_keep_days: how many days they are kept; None: no end is set.
     """
 
     tasks: tuple[str, ...]
@@ -41,6 +45,8 @@ class RolloutPlan:
     latency: Mapping[str, LatencyConfig] = field(default_factory=dict)
     expert_noise: float = 0.0
     steps_after_success: int = 0
+    frames_purpose: str = ""
+    frames_keep_days: float | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks or self.episodes < 1:
@@ -50,6 +56,31 @@ class RolloutPlan:
             )
         if len(set(self.tasks)) != len(self.tasks):
             raise ConfigError(f"a task is named twice: {', '.join(self.tasks)}")
+        if self.frames_purpose != self.frames_purpose.strip():
+            raise ConfigError(f"a purpose of frames must be words, got {self.frames_purpose!r}")
+        if self.frames_keep_days is not None:
+            if not self.frames_purpose:
+                raise ConfigError("frames are kept for days only if they are kept for a purpose")
+            if not 0 < self.frames_keep_days < math.inf:
+                raise ConfigError(
+                    f"frames are kept for a number of days above 0, got {self.frames_keep_days}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> RolloutPlan:
+        """The plan that `to_json` described.
+
+        Raises:
+            ConfigError: it is not the description of a plan.
+        """
+        try:
+            latency = {name: LatencyConfig(**value) for name, value in record["latency"].items()}
+            return cls(**{**record, "tasks": tuple(record["tasks"]), "latency": latency})
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"not a plan of episodes: {error}") from error
 
     def digest(self) -> str:
         """sha256 of everything that determines an episode apart from its task and index."""

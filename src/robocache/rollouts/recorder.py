@@ -22,16 +22,35 @@ def action_spec(spec: EnvSpec, *, privileged: bool = False) -> StreamSpec:
     )
 
 
+def is_camera(spec: StreamSpec) -> bool:
+    """Whether samples are images: (H, W) or (H, W, C), colour, depth and segmentation alike.
+
+    Unsigned integers of two or more dimensions, or numbers of any kind with two dimensions of at
+    least 8: a pose of (2, 7) numbers is no image, depth in metres is one.
+    """
+    if len(spec.shape) < 2:
+        return False
+    return np.dtype(spec.dtype).kind == "u" or sum(size >= 8 for size in spec.shape) >= 2
+
+
 class Recorder:
     """Collects samples and actions of one episode.
 
     Besides the environment's own streams it records `action` (what was executed) and, where an
     expert labels, `expert_action` (what the expert would have done).
+
+    Args:
+        spec: what the environment gives.
+        keep_frames: record cameras; else the episode has no such stream.
     """
 
-    def __init__(self, spec: EnvSpec) -> None:
+    def __init__(self, spec: EnvSpec, *, keep_frames: bool = False) -> None:
         self._spec = spec
-        self._samples: dict[str, list[Samples]] = {name: [] for name in spec.streams}
+        self._samples: dict[str, list[Samples]] = {
+            name: []
+            for name, stream in spec.streams.items()
+            if keep_frames or not is_camera(stream)
+        }
         self._actions: dict[str, list[NDArray[np.float32]]] = {"action": [], "expert_action": []}
         self._given_s: list[float] = []
         self._executed_s: list[float] = []
@@ -58,7 +77,8 @@ class Recorder:
     def streams(self) -> dict[str, Stream]:
         """The recording so far."""
         streams = {
-            name: _join(self._samples[name], spec) for name, spec in self._spec.streams.items()
+            name: _join(samples, self._spec.streams[name])
+            for name, samples in self._samples.items()
         }
         given = np.array(self._given_s, dtype=np.float64)
         executed = np.array(self._executed_s, dtype=np.float64)
@@ -71,9 +91,9 @@ class Recorder:
 
     def _keep(self, step: Step) -> None:
         for name, samples in step.samples.items():
-            if name not in self._samples:
+            if name not in self._spec.streams:
                 raise EnvError(f"{self._spec.name} gave samples of {name!r}, not in its spec")
-            if len(samples.times_s):
+            if name in self._samples and len(samples.times_s):
                 self._samples[name].append(samples)
 
 

@@ -112,7 +112,7 @@ def run_episodes(
     for job in jobs:
         env = envs(job)
         first = env.reset(job.seed)
-        recorder = Recorder(env.spec)
+        recorder = Recorder(env.spec, keep_frames=bool(plan.frames_purpose))
         recorder.start(first)
         rollouts.append(Rollout(job, env, first, recorder))
     actor.begin(rollouts)

@@ -1,16 +1,16 @@
 """Runs, their evidence and what came of them: manifest, store, ledger, checkpoints, registry."""
 
+from robocache.runs.check import Inconsistency, check_run, check_store, require_sound
 from robocache.runs.checkpoints import (
     checkpoint_folder,
     commit_checkpoint,
     latest_checkpoint,
     list_checkpoints,
-    prune,
     verify_checkpoint,
 )
 from robocache.runs.crash import CRASH_POINTS, crash_point, register_crash_point
 from robocache.runs.database import open_database
-from robocache.runs.evidence import Promotion, Verdict
+from robocache.runs.evidence import Promotion, Rule, Verdict
 from robocache.runs.files import (
     atomic_directory,
     atomic_write,
@@ -21,8 +21,9 @@ from robocache.runs.files import (
 )
 from robocache.runs.home import database_path, datasets_folder, home, runs_folder
 from robocache.runs.interrupt import StopRequest
-from robocache.runs.ledger import Ledger, LedgerRow, sweep
-from robocache.runs.manifest import collect_manifest, read_manifest, write_manifest
+from robocache.runs.ledger import Ledger, LedgerRow, rows_digest, sweep
+from robocache.runs.lineage import Node, ancestry, descent
+from robocache.runs.manifest import collect_manifest, read_manifest, upgraded, write_manifest
 from robocache.runs.metrics import read_metrics
 from robocache.runs.plain import config_hash, first_difference, plain, utc_now
 from robocache.runs.records import RunRecord
@@ -32,17 +33,23 @@ from robocache.runs.store import RunStore
 
 __all__ = [
     "CRASH_POINTS",
+    "Inconsistency",
     "Ledger",
     "LedgerRow",
+    "Node",
     "Promotion",
     "Registry",
+    "Rule",
     "Run",
     "RunRecord",
     "RunStore",
     "StopRequest",
     "Verdict",
+    "ancestry",
     "atomic_directory",
     "atomic_write",
+    "check_run",
+    "check_store",
     "checkpoint_folder",
     "collect_manifest",
     "commit_checkpoint",
@@ -50,6 +57,7 @@ __all__ = [
     "crash_point",
     "database_path",
     "datasets_folder",
+    "descent",
     "first_difference",
     "home",
     "latest_checkpoint",
@@ -57,15 +65,17 @@ __all__ = [
     "make_directory",
     "open_database",
     "plain",
-    "prune",
     "read_manifest",
     "read_metrics",
     "register_crash_point",
+    "require_sound",
+    "rows_digest",
     "runs_folder",
     "sha256_directory",
     "sha256_file",
     "sweep",
     "sweep_temporaries",
+    "upgraded",
     "utc_now",
     "verify_checkpoint",
     "write_manifest",

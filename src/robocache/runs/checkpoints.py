@@ -8,16 +8,15 @@ it is: all but those below `training/`, which only continuing the training needs
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robocache.core.errors import CheckpointError, ConfigError
+from robocache.core.errors import CheckpointError
 from robocache.runs.files import (
     atomic_write,
     file_names,
     publish_directory,
-    remove_directory,
     scratch_directory,
     sha256_file,
     sha256_names,
@@ -100,24 +99,28 @@ def verify_checkpoint(path: Path) -> str:
     Raises:
         CheckpointError: a file is altered, missing or was added; the message names it.
     """
+    sha256 = read_listing(path).sha256
+    for name, problem in altered_files(path):
+        raise CheckpointError(
+            f"checkpoint {path}: {name} {problem}; restore it from a copy or use another checkpoint"
+        )
+    return sha256
+
+
+def altered_files(path: Path) -> Iterator[tuple[str, str]]:
+    """Name of every file of a checkpoint that is not what was recorded, and what is wrong."""
     listing = read_listing(path)
     recorded = {**listing.identity, **listing.others}
     present = set(file_names(path)) - {LISTING_NAME}
     for name, digest in sorted(recorded.items()):
         if name not in present:
-            raise CheckpointError(f"checkpoint {path}: {name} is missing")
+            yield name, "is missing"
+            continue
         found = sha256_file(path / name)
         if found != digest:
-            raise CheckpointError(
-                f"checkpoint {path}: {name} is altered (sha256 {found[:12]}, recorded "
-                f"{digest[:12]}); restore it from a copy or use another checkpoint"
-            )
-    added = sorted(present - recorded.keys())
-    if added:
-        raise CheckpointError(
-            f"checkpoint {path}: {added[0]} was added after it was made; move it elsewhere"
-        )
-    return listing.sha256
+            yield name, f"is altered (sha256 {found[:12]}, recorded {digest[:12]})"
+    for name in sorted(present - recorded.keys()):
+        yield name, "was added after it was made"
 
 
 def list_checkpoints(run_folder: Path) -> dict[int, Path]:
@@ -134,24 +137,6 @@ def list_checkpoints(run_folder: Path) -> dict[int, Path]:
 def latest_checkpoint(run_folder: Path) -> Path | None:
     """The complete checkpoint with the highest step."""
     return next(reversed(list_checkpoints(run_folder).values()), None)
-
-
-def prune(run_folder: Path, keep: int, *, protect: Collection[str] = ()) -> list[Path]:
-    """Remove all but the last `keep` checkpoints; the folders removed.
-
-    Args:
-        protect: identity hashes that stay in any case.
-
-    Raises:
-        ConfigError: `keep` is below 1.
-    """
-    if keep < 1:
-        raise ConfigError(f"the number of checkpoints to keep must be at least 1, got {keep}")
-    old = list(list_checkpoints(run_folder).values())[:-keep]
-    doomed = [path for path in old if read_listing(path).sha256 not in protect]
-    for path in doomed:
-        remove_directory(path)
-    return doomed
 
 
 def _listed(folder: Path, destination: Path) -> Listing:

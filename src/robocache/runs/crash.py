@@ -26,6 +26,7 @@ CRASH_POINTS: dict[str, str] = {
     "run-unrecorded": "the folder and lock of a run exist, its row does not",
     "run-recorded": "the row of a run exists, its manifest does not",
     "run-finishing": "the final manifest is written, the row still says running",
+    "rule-inserted": "a slot's rule is inserted, not yet committed",
     "promotion-inserted": "a promotion is inserted, not yet committed",
 }
 

@@ -1,29 +1,35 @@
-"""The run store's database: one SQLite file, opened, migrated and guarded.
+"""The run store's database: one SQLite file, or PostgreSQL, opened, migrated and guarded.
 
-Write-ahead log, `synchronous=FULL`, foreign keys on. Two kinds of transaction: `reading`, and
-`writing`, which takes the write lock at its start, so that it never fails half way because
-another process wrote in between.
+SQLite with write-ahead log, `synchronous=FULL`, foreign keys on. Two kinds of transaction:
+`reading`, and `writing`, which takes the write lock at its start, so that it never fails half way
+because another process wrote in between.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from robocache.core.errors import ConfigError, RoboCacheError, StorageError, StoreError
 from robocache.runs.crash import crash_point
 from robocache.runs.home import database_path
 from robocache.runs.lock import FileLock
+from robocache.runs.postgres import open_postgres
 from robocache.runs.tables import SCHEMA
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+DATABASE_VARIABLE = "ROBOCACHE_DATABASE"
 _BEGIN = "robocache_begin"
 _SMALLEST_BYTES = 512
 
@@ -32,22 +38,31 @@ def open_database(url: str | None = None, *, busy_timeout_s: float = 30.0) -> En
     """Open the database, making or upgrading it where needed.
 
     Args:
-        url: `sqlite:///<file>`; None: `robocache.db` in the home.
+        url: `sqlite:///<file>` or `postgresql://<user>@<host>/<database>`; None: what
+            `$ROBOCACHE_DATABASE` says, else `robocache.db` in the home.
         busy_timeout_s: seconds to wait for another process's transaction.
 
     Raises:
-        ConfigError: `url` is not that of an SQLite file.
-        StoreError: the file is locked, damaged, of a newer version or of another program.
+        ConfigError: `url` is neither that of an SQLite file nor of PostgreSQL.
+        MissingDependencyError: PostgreSQL without its driver.
+        StoreError: it is locked, damaged, unreachable, of a newer version or of another program.
         StorageError: the file cannot be created or written.
     """
+    url = url or os.environ.get(DATABASE_VARIABLE)
+    if url is not None and _parsed(url).get_backend_name() == "postgresql":
+        engine = open_postgres(_parsed(url), busy_timeout_s)
+        if not _is_current(engine):
+            _migrate(engine, place=engine.url.render_as_string())
+        return engine
     path = database_path() if url is None else _file_of(url)
     engine = _engine(path, busy_timeout_s)
-    if not _is_current(engine, path):
+    if not path.exists() or not _is_current(engine):
         # Two processes that switch a file to the write-ahead log at once are not made to wait by
         # SQLite: one of them is told that the database is locked.
         with FileLock(path.with_name(f"{path.name}.lock")):
-            if not _is_current(engine, path):
-                _migrate(engine, path)
+            if not path.exists() or not _is_current(engine):
+                _refuse_cut_off(path)
+                _migrate(engine, place=str(path), prepare=_use_write_ahead_log)
     return engine
 
 
@@ -65,19 +80,33 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def insert_missing(table: Table) -> sqlite.Insert:
+def insert_missing(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """INSERT that leaves rows alone whose key is taken."""
-    return sqlite.insert(table).on_conflict_do_nothing()
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import postgresql  # takes long to import
+
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise _unknown_url(url) from None
 
 
 def _file_of(url: str) -> Path:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise ConfigError(f"database url {url!r} must name an SQLite file: sqlite:///<path>")
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        raise _unknown_url(parsed.render_as_string(hide_password=True))
     return Path(parsed.database).absolute()
+
+
+def _unknown_url(url: str) -> ConfigError:
+    return ConfigError(
+        f"database url {url!r} must be sqlite:///<path> or postgresql://<user>@<host>/<database>"
+    )
 
 
 def _engine(path: Path, busy_timeout_s: float) -> Engine:
@@ -135,19 +164,19 @@ def _damaged(path: Path, reason: str) -> StoreError:
     )
 
 
-def _is_current(engine: Engine, path: Path) -> bool:
+def _is_current(engine: Engine) -> bool:
     """Whether the database is there with the newest schema: one query, no Alembic."""
-    if not path.exists():
-        return False
     try:
         with reading(engine) as connection:
             found = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    except OperationalError:  # no such table
+    except (OperationalError, ProgrammingError):  # no such table
         return False
     return bool(found == SCHEMA)
 
 
-def _migrate(engine: Engine, path: Path) -> None:
+def _migrate(
+    engine: Engine, *, place: str, prepare: Callable[[Engine, str], None] | None = None
+) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -155,33 +184,38 @@ def _migrate(engine: Engine, path: Path) -> None:
     config = Config()
     folder = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))
-    steps = ScriptDirectory.from_config(config).walk_revisions()
-    _refuse_foreign(engine, path, {step.revision for step in steps})
-    _use_write_ahead_log(engine, path)
+    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    with reading(engine) as connection:
+        _refuse_foreign(connection, place, known)
+    if prepare is not None:
+        prepare(engine, place)
     with writing(engine) as connection:
+        _refuse_foreign(connection, place, known)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         crash_point("database-migrated")
 
 
-def _refuse_foreign(engine: Engine, path: Path, known: set[str]) -> None:
+def _refuse_cut_off(path: Path) -> None:
     if path.is_file() and 0 < path.stat().st_size < _SMALLEST_BYTES:
         raise _damaged(path, "cut off")  # SQLite would take it for an empty one
-    with reading(engine) as connection:
-        tables = inspect(connection).get_table_names()
-        if not tables:
-            return
-        if "alembic_version" not in tables:
-            raise StoreError(f"{path} is a database of another program: name another file")
-        found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+def _refuse_foreign(connection: Connection, place: str, known: set[str]) -> None:
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        return
+    if "alembic_version" not in tables:
+        raise StoreError(f"{place} is a database of another program: name another one")
+    found = connection.scalar(text("SELECT version_num FROM alembic_version"))
     if found is not None and found not in known:
         raise StoreError(
-            f"the run database {path} has schema {found!r}, this version knows up to {SCHEMA!r}: "
+            f"the run database {place} has schema {found!r}, this version knows up to {SCHEMA!r}: "
             f"upgrade robocache, or set ROBOCACHE_HOME to another folder"
         )
 
 
-def _use_write_ahead_log(engine: Engine, path: Path) -> None:
+def _use_write_ahead_log(engine: Engine, path: str) -> None:
     with engine.execution_options(**{_BEGIN: ""}).connect() as connection:
         mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar()
     if mode != "wal":

@@ -18,7 +18,7 @@ from robocache.core.errors import StoreError
 from robocache.runs.crash import crash_point
 from robocache.runs.database import insert_missing, reading, writing
 from robocache.runs.files import remove, sha256_lines
-from robocache.runs.plain import plain, utc_now
+from robocache.runs.plain import canonical_json, plain, utc_now
 from robocache.runs.tables import conflicts, episodes
 
 _KEYS_A_QUERY = 500
@@ -83,6 +83,11 @@ class Ledger:
         """Hex sha256 over the sorted pairs of key and content hash; shards do not count."""
         return sha256_lines(f"{row.key}\x00{row.sha256}\n" for row in self.rows())
 
+    def digest(self) -> str | None:
+        """Hex sha256 over all that the rows say of the episodes; None without rows."""
+        rows = self.rows()
+        return rows_digest(rows) if rows else None
+
     def commit(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
         """Add episodes in one transaction; the rows whose key was taken already.
 
@@ -121,7 +126,7 @@ class Ledger:
             {**asdict(row), "details": plain(row.details), "collection": self.collection}
             for row in rows
         ]
-        query = insert_missing(episodes).returning(episodes.c.key)
+        query = insert_missing(connection, episodes).returning(episodes.c.key)
         inserted = set(connection.scalars(query, values))
         taken = []
         for row in rows:  # of two rows with one key the first was inserted
@@ -161,6 +166,19 @@ class Ledger:
             f"sha256 {committed}, another attempt gave {row.sha256} (shard {row.shard}){more}; "
             f"the first is kept: compare both, and pin what differs between the attempts"
         )
+
+
+def rows_digest(rows: Sequence[LedgerRow]) -> str:
+    """Hex sha256 over all that rows say of their episodes, not of shards and attempts."""
+    ordered = sorted(rows, key=lambda row: row.key)
+    return sha256_lines(canonical_json(content_of(row)) + "\n" for row in ordered)
+
+
+def content_of(row: LedgerRow) -> dict[str, Any]:
+    """What a row says of its episode, wherever it was made."""
+    content = asdict(row)
+    del content["shard"], content["attempt"]
+    return content
 
 
 def sweep(ledger: Ledger, folder: Path) -> list[Path]:

@@ -32,15 +32,18 @@ class FileLock:
         Raises:
             StoreError: another holder has it and `wait` is false; the message names it.
         """
-        make_directory(self.path.parent)
-        with storage_errors(self.path):
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        _held.add(self)
-        try:
-            self._take(self._descriptor, wait=wait)
-        except BaseException:
-            self.release()
-            raise
+        while self._descriptor is None:
+            make_directory(self.path.parent)
+            with storage_errors(self.path):
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            _held.add(self)
+            try:
+                self._take(self._descriptor, wait=wait)
+            except BaseException:
+                self.release()
+                raise
+            if not _is_at(self._descriptor, self.path):
+                self.release()
 
     def release(self) -> None:
         """Give the lock back; fine if it is not held."""
@@ -72,6 +75,14 @@ class FileLock:
 
     def __del__(self) -> None:
         self.release()
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one at `path`; its folder may have been moved away."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def holder(path: Path) -> str:

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "torch",
-    "triton",
-    "safetensors",
-    "pyarrow",
-    "av",
-    "sqlalchemy",
-    "alembic",
-    "hydra-core",
-    "omegaconf",
-    "mujoco",
-    "metaworld",
-    "robosuite",
-    "gymnasium",
-    "transformers",
-    "ray",
-    "mcap",
-)
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
@@ -61,24 +42,20 @@ def git_state(directory: Path) -> dict[str, Any] | None:
     }
 
 
+@functools.cache
 def package_versions() -> dict[str, str]:
-    """Versions of the installed ones among `PACKAGES`; nothing is imported."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    """Versions of all installed packages, by name; nothing is imported."""
+    found = {str(item.name): item.version for item in distributions() if item.name}
+    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
 
 
 def processor() -> dict[str, Any]:
-    """Model, hash of the instruction flags, and number of cores this process may use."""
+    """Model, instruction flags, and number of cores this process may use."""
     fields = _cpuinfo()
     flags = sorted(fields.get("flags", fields.get("Features", "")).split())
     return {
         "model": fields.get("model name") or platform.processor() or platform.machine(),
-        "flags_sha256": hashlib.sha256(" ".join(flags).encode()).hexdigest() if flags else None,
+        "flags": " ".join(flags),
         "count": os.cpu_count(),
         "usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
     }

@@ -1,7 +1,12 @@
-"""The manifest of a run: what is needed to do it again, in `manifest.json` of its folder."""
+"""The manifest of a run: what is needed to do it again, in `manifest.json` of its folder.
+
+Of a complete run the store keeps a digest of every field, so a manifest that was changed by hand
+is noticed, and the field is named.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import sys
@@ -20,9 +25,9 @@ from robocache.runs.machine import (
     processor,
     thread_variables,
 )
-from robocache.runs.plain import config_hash, plain
+from robocache.runs.plain import canonical_json, config_hash, plain
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
 
@@ -36,6 +41,8 @@ def collect_manifest(
     datasets: Mapping[str, str] | None = None,
     parents: Sequence[str] = (),
     threads: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
+    assets: Mapping[str, str] | None = None,
     command: Sequence[str] | None = None,
     directory: Path | None = None,
 ) -> dict[str, Any]:
@@ -49,6 +56,8 @@ def collect_manifest(
         datasets: dataset name -> fingerprint.
         parents: ids of runs, or hashes of checkpoints, that this one builds on.
         threads: thread settings known to the caller, e.g. {"torch": 4}.
+        sources: where inputs were found that the store does not hold: name -> path or module:name.
+        assets: what a simulator is made of: name -> sha256.
         command: the command line; None: that of this process.
         directory: a folder of the checkout; None: the working directory.
     """
@@ -60,6 +69,8 @@ def collect_manifest(
         "seeds": plain(list(seeds)),
         "datasets": plain(datasets or {}),
         "parents": plain(list(parents)),
+        "sources": plain(sources or {}),
+        "assets": plain(assets or {}),
         "started": started,
         "ended": ended,
         "command": list(sys.argv if command is None else command),
@@ -89,7 +100,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> Path:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest in a file, or in a run folder.
+    """The manifest in a file, or in a run folder, as it was written; see `upgraded`.
 
     Raises:
         RunError: there is none.
@@ -114,3 +125,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{MANIFEST_VERSION}: upgrade robocache"
         )
     return dict(manifest)
+
+
+def upgraded(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest of any version as one of this version; what it did not record is empty."""
+    if manifest["schema_version"] == MANIFEST_VERSION:
+        return dict(manifest)
+    missing: dict[str, Any] = {"sources": {}, "assets": {}, "artifacts": {}, "resources": None}
+    earlier = [upgraded(session) for session in manifest.get("earlier", [])]
+    return {**missing, **manifest, "earlier": earlier, "schema_version": MANIFEST_VERSION}
+
+
+def digests(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Field -> 16 digits of its sha256."""
+    return {
+        name: hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+        for name, value in manifest.items()
+    }

@@ -87,7 +87,12 @@ def first_difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any
 
 def utc_now() -> str:
     """The time as ISO 8601 text in UTC with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return iso_utc(datetime.now(UTC))
+
+
+def iso_utc(moment: datetime) -> str:
+    """A moment as this package writes it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _shown(side: Any) -> Any:

@@ -1,7 +1,10 @@
 """The registry: which checkpoint holds a slot ("production"), on what evidence, since when.
 
-A slot moves only by an accepted verdict on exactly the candidate and the checkpoint it replaces,
-or back by a rollback. Every move is a row; nothing is overwritten.
+A slot has a rule, declared before the episodes that count. It moves only by an accepted verdict
+under that rule on exactly the candidate and the checkpoint it replaces (or, while it is empty, by
+one on the rule's floor), or back by a rollback. Every move is a row; nothing is overwritten.
+
+`evaluation.promotion` judges; this file only keeps.
 """
 
 from __future__ import annotations
@@ -25,14 +28,16 @@ from robocache.runs.database import reading, writing
 from robocache.runs.evidence import (
     OUTCOMES,
     Promotion,
+    Rule,
     Verdict,
     record_checkpoint,
+    rules_of,
     slot_history,
     standing,
     verdicts_on,
 )
-from robocache.runs.plain import plain, utc_now
-from robocache.runs.tables import promotions, verdicts
+from robocache.runs.plain import config_hash, plain, utc_now
+from robocache.runs.tables import promotions, rules, verdicts
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -44,6 +49,45 @@ class Registry:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def declare(self, slot: str, rule: Mapping[str, Any], *, who: str) -> Rule:
+        """Put a rule in force for a slot; the rule in force if it is the same.
+
+        Raises:
+            ConfigError: `slot` is not a name, or the rule cannot be kept.
+        """
+        _require_slot(slot)
+        wanted = plain(rule)
+        with writing(self._engine) as connection:
+            past = rules_of(connection, slot)
+            if past and past[-1].rule == wanted:
+                return past[-1]
+            row = {
+                "slot": slot,
+                "version": len(past) + 1,
+                "rule": wanted,
+                "who": who,
+                "created": utc_now(),
+            }
+            connection.execute(insert(rules).values(**row, sha256=config_hash(row)))
+            crash_point("rule-inserted")
+            return rules_of(connection, slot)[-1]
+
+    def rules(self, slot: str) -> list[Rule]:
+        """All rules a slot ever had, oldest first; the last is in force."""
+        with reading(self._engine) as connection:
+            return rules_of(connection, slot)
+
+    def rule(self, slot: str) -> Rule:
+        """The rule in force.
+
+        Raises:
+            ConfigError: the slot has none; the message names the nearest slot.
+        """
+        declared = self.rules(slot)
+        if not declared:
+            raise unknown_name("slot", slot, self.slots())
+        return declared[-1]
+
     def add_verdict(
         self,
         candidate: str,
@@ -52,8 +96,17 @@ class Registry:
         *,
         numbers: Mapping[str, Any],
         plan: Mapping[str, Any],
+        evidence: Mapping[str, Any] | None = None,
+        rule: str | None = None,
     ) -> Verdict:
         """Record a verdict on two checkpoints, given by their identity hashes.
+
+        The same verdict on the same evidence is recorded once; looking again is no new attempt.
+
+        Args:
+            baseline: "" when the candidate was judged against a floor.
+            evidence: which runs were judged.
+            rule: hash of the slot's rule that was applied.
 
         Raises:
             ConfigError: an unknown outcome, or not a hash.
@@ -61,7 +114,7 @@ class Registry:
         if outcome not in OUTCOMES:
             raise unknown_name("verdict outcome", outcome, OUTCOMES)
         for role, sha256 in (("candidate", candidate), ("baseline", baseline)):
-            if not _HASH.fullmatch(sha256):
+            if not _HASH.fullmatch(sha256) and (role, sha256) != ("baseline", ""):
                 raise ConfigError(
                     f"{role} must be a checkpoint's sha256 (64 digits), got {sha256!r}"
                 )
@@ -71,10 +124,15 @@ class Registry:
             "outcome": outcome,
             "numbers": plain(numbers),
             "plan": plain(plan),
-            "created": utc_now(),
+            "evidence": plain(evidence or {}),
+            "rule": rule,
         }
         with writing(self._engine) as connection:
-            added = connection.execute(insert(verdicts).values(row).returning(*verdicts.c))
+            for known in verdicts_on(connection, candidate, baseline):
+                if all(getattr(known, name) == value for name, value in row.items()):
+                    return known
+            values = {**row, "created": utc_now()}
+            added = connection.execute(insert(verdicts).values(values).returning(*verdicts.c))
             return Verdict(**added.mappings().one())
 
     def verdicts(self, candidate: str, baseline: str) -> list[Verdict]:
@@ -83,9 +141,10 @@ class Registry:
             return verdicts_on(connection, candidate, baseline)
 
     def slots(self) -> list[str]:
-        """Names of all slots that ever had a holder."""
+        """Names of all slots that ever had a rule or a holder."""
         with reading(self._engine) as connection:
-            return sorted(connection.scalars(select(promotions.c.slot).distinct()))
+            held = set(connection.scalars(select(promotions.c.slot).distinct()))
+            return sorted(held | set(connection.scalars(select(rules.c.slot).distinct())))
 
     def history(self, slot: str) -> list[Promotion]:
         """All moves of a slot, oldest first; empty for an unknown slot."""
@@ -96,30 +155,25 @@ class Registry:
         """The move that gave the slot its present holder; None while it is empty."""
         return next(reversed(self.history(slot)), None)
 
-    def promote(
-        self, slot: str, candidate: Path, *, against: Path | None = None, who: str
-    ) -> Promotion:
-        """Give the slot to the checkpoint in folder `candidate`.
+    def promote(self, slot: str, candidate: Path, verdict: Verdict, *, who: str) -> Promotion:
+        """Give the slot to the checkpoint in folder `candidate`, on this verdict.
 
         Args:
-            against: the baseline, for a slot that is empty; else the holder is the baseline.
+            verdict: as `add_verdict` returned it.
             who: on whose authority.
 
         Raises:
-            PromotionRefused: no accepted verdict on exactly this pair, a checkpoint whose files
-                are not what was recorded, or nothing to be decided.
-            ConfigError: `slot` is not a name.
+            PromotionRefused: the verdict is not an accepting one, under the rule in force, on
+                exactly this checkpoint and the present holder; or the files are not what was
+                judged.
         """
-        if not _SLOT.fullmatch(slot):
-            raise ConfigError(f"slot {slot!r} must be up to 64 letters, digits, '.', '_' or '-'")
         sha256 = _verified(candidate)
-        named = None if against is None else _verified(against)
         with writing(self._engine) as connection:
             past = slot_history(connection, slot)
-            baseline = _baseline(slot, past, sha256, named)
-            verdict = _accepted(connection, sha256, baseline)
+            declared = rules_of(connection, slot)
+            _require_fresh(slot, declared, past, sha256, verdict)
             record_checkpoint(connection, sha256, candidate)
-            evidence = {"baseline": baseline, "verdict_id": verdict.id}
+            evidence = {"baseline": verdict.baseline, "verdict_id": verdict.id}
             _move(connection, past, slot=slot, checkpoint=sha256, who=who, **evidence)
             crash_point("promotion-inserted")
             return slot_history(connection, slot)[-1]
@@ -165,36 +219,38 @@ def _verified(path: Path) -> str:
         raise PromotionRefused(str(error)) from error
 
 
-def _baseline(slot: str, past: Sequence[Promotion], candidate: str, named: str | None) -> str:
-    """The hash that the candidate must have been judged against."""
-    holder = past[-1].checkpoint if past else None
+def _require_slot(slot: str) -> None:
+    if not _SLOT.fullmatch(slot):
+        raise ConfigError(f"slot {slot!r} must be up to 64 letters, digits, '.', '_' or '-'")
+
+
+def _require_fresh(
+    slot: str,
+    declared: Sequence[Rule],
+    past: Sequence[Promotion],
+    candidate: str,
+    verdict: Verdict,
+) -> None:
+    """Refuse a verdict that does not decide about this candidate and this slot as it is now."""
+    holder = past[-1].checkpoint if past else ""
     if candidate == holder:
         raise PromotionRefused(f"checkpoint {candidate[:12]} holds slot {slot!r} already")
-    if holder is None and named is None:
+    if not declared or verdict.rule != declared[-1].sha256:
         raise PromotionRefused(
-            f"slot {slot!r} is empty: say which checkpoint the candidate was judged against"
+            f"verdict {verdict.id} was not given under the rule in force for slot {slot!r}"
         )
-    if holder is not None and named not in (None, holder):
+    if verdict.candidate != candidate:
         raise PromotionRefused(
-            f"slot {slot!r} is held by {holder[:12]}, so the candidate must be judged against it, "
-            f"not against {str(named)[:12]}"
+            f"verdict {verdict.id} is on checkpoint {verdict.candidate[:12]}, not on "
+            f"{candidate[:12]}"
         )
-    if candidate == named:
-        raise PromotionRefused(f"checkpoint {candidate[:12]} cannot be judged against itself")
-    return str(holder or named)
-
-
-def _accepted(connection: Connection, candidate: str, baseline: str) -> Verdict:
-    """The newest accepted verdict on the pair."""
-    found = verdicts_on(connection, candidate, baseline)
-    for verdict in reversed(found):
-        if verdict.outcome == "accepted":
-            return verdict
-    there = ", ".join(verdict.outcome for verdict in found) or "none"
-    raise PromotionRefused(
-        f"no accepted verdict on candidate {candidate[:12]} against baseline {baseline[:12]} "
-        f"(recorded: {there}); evaluate this pair first"
-    )
+    if verdict.baseline != holder:
+        raise PromotionRefused(
+            f"verdict {verdict.id} is against {verdict.baseline[:12] or 'the floor'}, but slot "
+            f"{slot!r} is {f'held by {holder[:12]}' if holder else 'empty'}: judge it again"
+        )
+    if verdict.outcome != "accepted":
+        raise PromotionRefused(f"verdict {verdict.id} is {verdict.outcome}")
 
 
 def _move(connection: Connection, past: Sequence[Promotion], **move: Any) -> None:

@@ -9,13 +9,16 @@ from typing import Any
 from sqlalchemy import Engine, update
 
 from robocache.core.errors import RunError
+from robocache.runs.artifacts import list_artifacts
 from robocache.runs.crash import crash_point
 from robocache.runs.database import writing
+from robocache.runs.ledger import Ledger
 from robocache.runs.lock import FileLock
-from robocache.runs.manifest import read_manifest, write_manifest
+from robocache.runs.manifest import digests, read_manifest, write_manifest
 from robocache.runs.metrics import METRICS_NAME, append_metrics, rewind_metrics
-from robocache.runs.plain import plain, utc_now
+from robocache.runs.plain import plain
 from robocache.runs.records import RunRecord, Status
+from robocache.runs.resources import ResourceMeter
 from robocache.runs.tables import runs
 
 
@@ -38,6 +41,7 @@ class Run:
     ) -> None:
         self._engine = engine
         self._lock = lock
+        self._meter = ResourceMeter()
         self.record = record
         self.id = record.id
         self.folder = record.folder
@@ -99,14 +103,23 @@ class Run:
         self._require_open()
         ending = {
             "status": status,
-            "ended": utc_now(),
+            "ended": self._meter.now(),
             "metrics": plain(metrics or {}),
             "error": error,
         }
-        write_manifest(self.folder, {**read_manifest(self.folder), **ending})
+        used = {"resources": self._meter.read(), "artifacts": {}}
+        if status == "complete":
+            used["artifacts"] = list_artifacts(self.folder)
+        manifest = {**read_manifest(self.folder), **ending, **used}
+        write_manifest(self.folder, manifest)
         crash_point("run-finishing")
+        sealed: dict[str, Any] = {"manifest": None, "ledger": None}
+        if status == "complete":
+            ledger = Ledger(self._engine, self.id).digest()
+            sealed = {"manifest": digests(plain(manifest)), "ledger": ledger, "removed": {}}
         with writing(self._engine) as connection:
-            connection.execute(update(runs).where(runs.c.id == self.id).values(ending))
+            changed = update(runs).where(runs.c.id == self.id).values({**ending, **sealed})
+            connection.execute(changed)
         if self._lock is not None:
             self._lock.release()
             self._lock = None

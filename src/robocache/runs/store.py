@@ -9,24 +9,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, func, select, update
 
 from robocache.core.errors import ConfigError, RunError, StoreError
-from robocache.runs.checkpoints import commit_checkpoint, list_checkpoints, prune, read_listing
+from robocache.runs.checkpoints import (
+    commit_checkpoint,
+    list_checkpoints,
+    read_listing,
+)
 from robocache.runs.crash import crash_point
 from robocache.runs.database import insert_missing, open_database, reading, writing
-from robocache.runs.evidence import record_checkpoint
+from robocache.runs.evidence import record_checkpoint, record_checkpoints
 from robocache.runs.files import make_directory, sweep_temporaries
 from robocache.runs.home import portable, runs_folder
 from robocache.runs.lock import FileLock
-from robocache.runs.manifest import MANIFEST_NAME, collect_manifest, read_manifest, write_manifest
+from robocache.runs.manifest import (
+    MANIFEST_NAME,
+    collect_manifest,
+    read_manifest,
+    upgraded,
+    write_manifest,
+)
 from robocache.runs.plain import config_hash, first_difference, plain, utc_now
-from robocache.runs.records import LOCK_NAME, RunRecord, find_runs, get_run
+from robocache.runs.records import (
+    LOCK_NAME,
+    RunRecord,
+    count_runs,
+    find_runs,
+    get_run,
+)
 from robocache.runs.references import find_checkpoint
 from robocache.runs.run import Run
-from robocache.runs.tables import checkpoints, promotions, runs, verdicts
+from robocache.runs.tables import checkpoints, runs, tags
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,8 @@ class RunStore:
         seeds: Sequence[int] = (),
         datasets: Mapping[str, str] | None = None,
         threads: Mapping[str, Any] | None = None,
+        sources: Mapping[str, str] | None = None,
+        assets: Mapping[str, str] | None = None,
     ) -> Run:
         """The run of this command: a new one, one to be continued, or one that is complete.
 
@@ -71,7 +90,7 @@ class RunStore:
             parents: ids or hashes this run builds on.
             seeds: root seeds.
             datasets: dataset name -> fingerprint.
-            threads: thread settings, for the manifest.
+            threads, sources, assets: for the manifest, see `collect_manifest`.
 
         Raises:
             ConfigError: a name or value that cannot be kept.
@@ -96,7 +115,18 @@ class RunStore:
             sweep_temporaries(folder)
             record = self._record(request, folder)
             crash_point("run-recorded")
-            _write_manifest(record, plain(threads or {}))
+            manifest = collect_manifest(
+                record.verb,
+                record.config,
+                started=utc_now(),
+                seeds=record.inputs["seeds"],
+                datasets=record.inputs["datasets"],
+                parents=record.inputs["parents"],
+                threads=threads,
+                sources=sources,
+                assets=assets,
+            )
+            _write_manifest(record, manifest)
             stack.pop_all()
         return Run(self.engine, record, lock=lock, resumed=resumed)
 
@@ -108,13 +138,52 @@ class RunStore:
         """
         return get_run(self.engine, run_id)
 
-    def runs(self, *, verb: str | None = None, status: str | None = None) -> list[RunRecord]:
-        """Runs in the order they were started; one whose process was killed is interrupted."""
-        return find_runs(self.engine, verb=verb, status=status)
+    def runs(self, **filters: Any) -> list[RunRecord]:
+        """Runs in the order they were begun; `filters` are those of `records.find_runs`."""
+        return find_runs(self.engine, **filters)
+
+    def count(self, **filters: str | None) -> int:
+        """How many runs there are; `filters` are those of `records.find_runs`."""
+        return count_runs(self.engine, **filters)
+
+    def tag(self, run_id: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+        """Put tags on a run and take others off; again changes nothing.
+
+        Raises:
+            ConfigError: no such run, or not a tag.
+        """
+        record = self.get(run_id)
+        for tag in add:
+            if not _TAG.fullmatch(tag):
+                raise ConfigError(f"tag {tag!r} must be up to 64 letters, digits, '.', '_' or '-'")
+        with writing(self.engine) as connection:
+            for tag in remove:
+                mine = (tags.c.run_id == record.id) & (tags.c.tag == tag)
+                connection.execute(delete(tags).where(mine))
+            for tag in add:
+                new = insert_missing(connection, tags).values(run_id=record.id, tag=tag)
+                connection.execute(new)
+
+    def note(self, run_id: str, text: str) -> None:
+        """Write a note on a run, in place of what was there; "" takes it off.
+
+        Raises:
+            ConfigError: no such run.
+        """
+        record = self.get(run_id)
+        with writing(self.engine) as connection:
+            connection.execute(update(runs).where(runs.c.id == record.id).values(note=text or None))
 
     def find_checkpoint(self, text: str) -> Path:
         """The checkpoint that `text` means; see `references.find_checkpoint`."""
         return find_checkpoint(self.engine, text)
+
+    def maker(self, sha256: str) -> RunRecord | None:
+        """The run that made a checkpoint; None where that is not known."""
+        with reading(self.engine) as connection:
+            query = select(checkpoints.c.run_id).where(checkpoints.c.sha256 == sha256)
+            run_id = connection.scalar(query)
+        return None if run_id is None else self.get(run_id)
 
     def write_checkpoint(
         self, run: Run, path: Path, step: int, writer: Callable[[Path], None]
@@ -139,21 +208,6 @@ class RunStore:
             record_checkpoint(connection, sha256, path, run_id=run.id, step=step)
         return sha256
 
-    def prune_checkpoints(self, run: Run, keep: int) -> list[Path]:
-        """Remove all but the last `keep` checkpoints of a run; the folders removed.
-
-        Those that were judged or promoted stay.
-        """
-        with reading(self.engine) as connection:
-            protect = set(connection.scalars(select(promotions.c.checkpoint)))
-            protect.update(connection.scalars(select(verdicts.c.candidate)))
-            protect.update(connection.scalars(select(verdicts.c.baseline)))
-        removed = prune(run.folder, keep, protect=protect)
-        gone = checkpoints.c.path.in_([portable(path) for path in removed])
-        with writing(self.engine) as connection:
-            connection.execute(delete(checkpoints).where(gone))
-        return removed
-
     def _known(self, request: _Request) -> RunRecord | None:
         """The run of that id, if there is one, after checking that it is the same."""
         found = find_runs(self.engine, run_id=request.id)
@@ -176,7 +230,7 @@ class RunStore:
 
     def _record(self, request: _Request, folder: Path) -> RunRecord:
         """Write that the run is running."""
-        values = {
+        values: dict[str, Any] = {
             "id": request.id,
             "verb": request.verb,
             "name": request.name,
@@ -188,13 +242,20 @@ class RunStore:
             "folder": portable(folder),
             "metrics": {},
         }
-        again: dict[str, Any] = {"status": "running", "ended": None, "error": None, "metrics": {}}
+        again: dict[str, Any] = {
+            "status": "running",
+            "ended": None,
+            "error": None,
+            "metrics": {},
+            "manifest": None,
+            "ledger": None,
+            "removed": {},
+        }
         with writing(self.engine) as connection:
             connection.execute(update(runs).where(runs.c.id == request.id).values(again))
-            connection.execute(insert_missing(runs).values(values))
-            for step, path in list_checkpoints(folder).items():  # a kill may have come in between
-                sha256 = read_listing(path).sha256
-                record_checkpoint(connection, sha256, path, run_id=request.id, step=step)
+            values["number"] = 1 + (connection.scalar(select(func.max(runs.c.number))) or 0)
+            connection.execute(insert_missing(connection, runs).values(values))
+            record_checkpoints(connection, request.id, list_checkpoints(folder))  # after a kill
         return get_run(self.engine, request.id)
 
 
@@ -223,25 +284,18 @@ def _locked(run_id: str, folder: Path) -> FileLock:
     return lock
 
 
-def _write_manifest(record: RunRecord, threads: dict[str, Any]) -> None:
+def _write_manifest(record: RunRecord, manifest: dict[str, Any]) -> None:
     """The manifest of this session; those of sessions before are kept in it under `earlier`."""
-    manifest = collect_manifest(
-        record.verb,
-        record.config,
-        started=utc_now(),
-        seeds=record.inputs["seeds"],
-        datasets=record.inputs["datasets"],
-        parents=record.inputs["parents"],
-        threads=threads,
-    )
     earlier: list[dict[str, Any]] = []
     if (record.folder / MANIFEST_NAME).exists():
-        last = read_manifest(record.folder)
+        last = upgraded(read_manifest(record.folder))
         earlier = [*last.pop("earlier", []), last]
     state: dict[str, Any] = {
         "run": record.id,
         "status": record.status,
         "metrics": {},
         "error": None,
+        "artifacts": {},
+        "resources": None,
     }
     write_manifest(record.folder, {**manifest, **state, "earlier": earlier})

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -40,6 +40,22 @@ runs = Table(
     Column("folder", Text, nullable=False),
     Column("metrics", JSON, nullable=False),
     Column("error", Text),
+    # Order of beginning; clocks may go backwards.
+    Column("number", Integer, nullable=False, server_default="0"),
+    Column("note", Text),
+    # Of a complete run: manifest field -> digest, hash of its ledger rows, and what was removed
+    # on purpose since (path -> when).
+    Column("manifest", JSON),
+    Column("ledger", String(64)),
+    Column("removed", JSON, nullable=False, server_default="{}"),
+    Index("runs_number", "number"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("run_id", String(128), ForeignKey("runs.id"), primary_key=True),
+    Column("tag", String(64), primary_key=True),
 )
 
 episodes = Table(
@@ -85,12 +101,26 @@ verdicts = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("candidate", String(64), nullable=False),
-    Column("baseline", String(64), nullable=False),
+    Column("baseline", String(64), nullable=False),  # "": judged against a floor
     Column("outcome", String(16), nullable=False),
     Column("numbers", JSON, nullable=False),
     Column("plan", JSON, nullable=False),
     Column("created", String(40), nullable=False),
+    Column("rule", String(64)),
+    Column("evidence", JSON, nullable=False, server_default="{}"),
     Index("verdicts_pair", "candidate", "baseline"),
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("slot", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("rule", JSON, nullable=False),
+    Column("who", String(256), nullable=False),
+    Column("created", String(40), nullable=False),
+    UniqueConstraint("slot", "version", name="rules_version"),
 )
 
 promotions = Table(

@@ -13,64 +13,79 @@ from robocache.core.errors import EnvError
 from robocache.envs.metaworld.env import MetaWorldConfig, MetaWorldEnv
 from robocache.envs.metaworld.tasks import GOALS
 
-CAMERA, HEIGHT, WIDTH = "corner4", 240, 320
-WORKSPACE = (slice(15, 195), slice(75, 315))
-"""Rows and columns of the whole image that are shown."""
+CAMERA, HEIGHT, WIDTH = "corner4", 180, 240
+WORKSPACE = (slice(34, 169), slice(4, 184))
+"""Rows and columns of the whole image, which hangs upside down, that are drawn."""
 
 GOAL_COLOUR = (208, 2, 72)
-RING_PX = (6.0, 9.0)
+RING_PX = (4.5, 7.0)
 
 
-def draw_moments(
-    episode: Episode, seed: int, options: Mapping[str, Any], count: int
-) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    """`count` moments of an episode, evenly spaced from its start to its end.
-
-    False colours by class; a ring marks the goal in tasks that have one.
+class Stage:
+    """A task's scene in which its recorded episodes are played again and drawn.
 
     Args:
-        episode: one of a Meta-World task, with its executed actions.
-        seed: that its environment was reset with.
-        options: fields of `MetaWorldConfig` it was made with.
-
-    Returns:
-        (180, 240, 3) uint8 pictures, and the time of each as text.
-
-    Raises:
-        EnvError: played again, the episode ends otherwise than recorded.
+        task: e.g. "metaworld/reach".
+        options: fields of `MetaWorldConfig` the episodes were made with.
     """
-    from robocache.envs.metaworld.raycast import RayCamera
 
-    task = episode.provenance.task.partition("/")[2]
-    env = MetaWorldEnv(MetaWorldConfig(task=task, **{**options, "sensors": ()}))
-    simulation = env._simulation
-    camera = RayCamera(simulation.model, CAMERA, WIDTH, HEIGHT, "visual")
-    goal = task in GOALS
-    actions = episode.stream("action").values[:]
-    moments = set(np.linspace(0, len(actions), count).round().astype(int).tolist())
-    step = env.reset(seed)
-    solved = False
-    pictures, times = [], []
-    for number in range(len(actions) + 1):
-        if number:
-            step = env.step(actions[number - 1])
-            solved |= step.success
-        if number in moments:
-            simulation.update_positions()
-            simulation.update_cameras()
-            picture = camera.shade(*camera.render(simulation.data))
-            if goal:
-                _draw_ring(picture, _pixel(camera, simulation.data, simulation.goal()))
-            pictures.append(picture[WORKSPACE])
-            times.append(f"{step.now_s:.2f} s")
-    env.close()
-    if solved != episode.outcome.success:
-        raise EnvError(
-            f"episode {episode.key} was recorded as {_words(episode.outcome.success)} and is now "
-            f"{_words(solved)}: it was made with {episode.provenance.simulator}, this is "
-            f"{env.spec.version}; make it again with this version"
-        )
-    return pictures, times
+    def __init__(self, task: str, options: Mapping[str, Any]) -> None:
+        from robocache.envs.metaworld.raycast import RayCamera
+
+        name = task.partition("/")[2]
+        self._env = MetaWorldEnv(MetaWorldConfig(task=name, **{**options, "sensors": ()}))
+        model = self._env._simulation.model
+        self._camera = RayCamera(model, CAMERA, WIDTH, HEIGHT, "visual", WORKSPACE)
+        self._goal = name in GOALS
+
+    def draw_moments(
+        self, episode: Episode, seed: int, count: int
+    ) -> tuple[list[NDArray[np.uint8]], list[str]]:
+        """`count` moments of an episode, evenly spaced from its start to its end.
+
+        False colours by class; a ring marks the goal in tasks that have one.
+
+        Args:
+            episode: with its executed actions.
+            seed: that its environment was reset with.
+
+        Returns:
+            (135, 180, 3) uint8 pictures, and the time of each as text.
+
+        Raises:
+            EnvError: played again, the episode ends otherwise than recorded.
+        """
+        actions = episode.stream("action").values[:]
+        moments = set(np.linspace(0, len(actions), count).round().astype(int).tolist())
+        step = self._env.reset(seed)
+        solved = False
+        pictures, times = [], []
+        for number in range(len(actions) + 1):
+            if number:
+                step = self._env.step(actions[number - 1])
+                solved |= step.success
+            if number in moments:
+                pictures.append(self._picture())
+                times.append(f"{step.now_s:.2f} s")
+        if solved != episode.outcome.success:
+            raise EnvError(
+                f"episode {episode.key} was recorded as {_words(episode.outcome.success)} and is "
+                f"now {_words(solved)}: it was made with {episode.provenance.simulator}, this is "
+                f"{self._env.spec.version}; make it again with this version"
+            )
+        return pictures, times
+
+    def close(self) -> None:
+        self._env.close()
+
+    def _picture(self) -> NDArray[np.uint8]:
+        simulation = self._env._simulation
+        simulation.update_positions()
+        simulation.update_cameras()
+        picture = self._camera.shade(*self._camera.render(simulation.data))
+        if self._goal:
+            _draw_ring(picture, _pixel(self._camera, simulation.data, simulation.goal()))
+        return picture
 
 
 def _pixel(camera: Any, data: Any, point_m: NDArray[np.float32]) -> tuple[float, float]:
@@ -79,7 +94,7 @@ def _pixel(camera: Any, data: Any, point_m: NDArray[np.float32]) -> tuple[float,
     x, y, z = pose[:3, :3].T @ (point_m - pose[:3, 3])
     column, row, _ = camera.intrinsics @ (x / z, y / z, 1.0)
     if camera.upside_down:
-        return HEIGHT - 1 - row, WIDTH - 1 - column
+        return camera.height - 1 - row, camera.width - 1 - column
     return row, column
 
 

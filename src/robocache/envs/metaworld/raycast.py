@@ -49,6 +49,8 @@ class RayCamera:
         geoms: `collision` sees what can touch (contype or conaffinity set), several times
             faster but without the links of the arm; `visual` sees what a viewer shows (geom
             groups 0 to 2).
+        part: rows and columns of the image that are seen, slices with both ends; None: all. The
+            camera is then one with an image of that part alone.
 
     Raises:
         ConfigError: unknown camera or choice of geoms, or an image without pixels.
@@ -61,6 +63,7 @@ class RayCamera:
         width: int,
         height: int,
         geoms: Geoms = "collision",
+        part: tuple[slice, slice] | None = None,
     ) -> None:
         names = [model.camera(index).name for index in range(model.ncam)]
         if camera not in names:
@@ -68,10 +71,12 @@ class RayCamera:
         if width < 1 or height < 1:
             raise ConfigError(f"image of {width} x {height} pixels: both sides must be at least 1")
         self.camera_id = names.index(camera)
-        self.width, self.height = int(width), int(height)
-        focal = 0.5 * self.height / np.tan(np.radians(model.cam_fovy[self.camera_id]) / 2)
+        rows, columns = part or (slice(0, int(height)), slice(0, int(width)))
+        self.width, self.height = columns.stop - columns.start, rows.stop - rows.start
+        focal = 0.5 * height / np.tan(np.radians(model.cam_fovy[self.camera_id]) / 2)
+        centre = ((width - 1) / 2 - columns.start, (height - 1) / 2 - rows.start)
         self.intrinsics: NDArray[np.float64] = np.array(
-            [[focal, 0, (self.width - 1) / 2], [0, focal, (self.height - 1) / 2], [0, 0, 1]]
+            [[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]]
         )
         """(3, 3) float64, OpenCV convention: the centre of the first pixel is at (0, 0)."""
         self.upside_down = bool(model.cam_mat0[self.camera_id].reshape(3, 3)[2, 1] < 0)
@@ -124,9 +129,12 @@ class RayCamera:
 
         A frame from a camera that hangs upside down is turned by half a turn.
         """
+        intrinsics = self.intrinsics
         if self.upside_down:
             depth_mm, segmentation = depth_mm[::-1, ::-1], segmentation[::-1, ::-1]
-        return shade(depth_mm, segmentation, self.intrinsics)
+            intrinsics = intrinsics.copy()
+            intrinsics[:2, 2] = (self.width - 1, self.height - 1) - intrinsics[:2, 2]
+        return shade(depth_mm, segmentation, intrinsics)
 
 
 def _ray_directions(

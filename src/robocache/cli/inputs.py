@@ -1,0 +1,133 @@
+"""What a recorded run read, found again by its hash: dataset, checkpoint, policy, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robocache.cli.collect import FramesConfig, SensorsConfig, make_plan
+from robocache.cli.configuration import build
+from robocache.cli.content import KnownRun
+from robocache.cli.datasets import EPISODES, find_dataset
+from robocache.cli.policies import find_policy, sound_checkpoint
+from robocache.core.errors import CheckpointError, ConfigError
+from robocache.datasets import Reader
+from robocache.rollouts import PolicySource, RolloutPlan
+from robocache.runs import RunStore, home, verify_checkpoint
+from robocache.runs.checkpoints import LISTING_NAME
+from robocache.runs.drift import Difference, differences
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads, as far as its verb reads it, and where any of it is not what it was."""
+
+    dataset: Reader | None = None
+    checkpoint: Path | None = None
+    source: PolicySource | None = None
+    plan: RolloutPlan | None = None
+    difference: Difference | None = None
+    drift: tuple[Difference, ...] = ()
+
+
+def find_inputs(store: RunStore, original: KnownRun) -> Inputs:
+    """What the run reads, found in this home or where the manifest says.
+
+    Raises:
+        ConfigError, CheckpointError: it is missing.
+        IntegrityError: it is not what was recorded of it.
+    """
+    verb, config = original.manifest["verb"], original.config
+    if verb in ("collect", "eval"):
+        plan, version = _recorded_plan(verb, config)
+        now = _plan_of_today(plan).env_version
+        drift = tuple(differences(version, now, "environment version"))
+        if verb == "collect":
+            return Inputs(plan=plan, drift=drift)
+        source, sha256 = _find_policy(store, original, config["policy"])
+        changed = next(differences(config["policy"], sha256, f"source of {source.name}"), None)
+        return Inputs(plan=plan, source=source, difference=changed, drift=drift)
+    dataset = _find_dataset(store, original)
+    name = f"dataset {dataset.name}, fingerprint"
+    changed = next(differences(config["dataset"], dataset.fingerprint, name), None)
+    if changed is not None:
+        return Inputs(difference=changed)
+    wanted = [config["policy"]] if verb == "open-loop" else config["init_from"]
+    checkpoints = [_find_checkpoint(store, original, sha256) for sha256 in wanted]
+    return Inputs(dataset=dataset, checkpoint=next(iter(checkpoints), None))
+
+
+def _recorded_plan(verb: str, config: Mapping[str, Any]) -> tuple[RolloutPlan, str]:
+    """The plan of a collection or evaluation, and the version of its environments."""
+    if "plan" in config:
+        plan = RolloutPlan.from_json(config["plan"])
+        return plan, plan.env_version
+    plan = make_plan(  # manifests of version 1 kept settings instead
+        config["tasks"],
+        config["env"],
+        build(SensorsConfig, config["sensors"]),
+        phrases=config.get("phrases", "train"),
+        episodes=config["episodes"],
+        seed=config["seed"],
+        purpose="collect" if verb == "collect" else "evaluate",
+        actor=config.get("policy", "expert"),
+        expert_noise=config.get("expert_noise", 0.0),
+        steps_after_success=config.get("steps_after_success", 0),
+    )
+    return replace(plan, env_version=config["environment"]), config["environment"]
+
+
+def _plan_of_today(plan: RolloutPlan) -> RolloutPlan:
+    """The same plan with the versions of the environments that are installed now."""
+    return make_plan(
+        plan.tasks,
+        plan.env_options,
+        SensorsConfig(latency=plan.latency),
+        frames=FramesConfig(plan.frames_purpose, plan.frames_keep_days),
+        episodes=plan.episodes,
+        seed=plan.seed,
+        purpose=plan.purpose,
+        actor=plan.actor,
+    )
+
+
+def _find_dataset(store: RunStore, original: KnownRun) -> Reader:
+    """The dataset by the name of the run that made it, else where the manifest says it was."""
+    manifest, expected = original.manifest, original.config["dataset"]
+    (name,) = manifest["datasets"]
+    places = [name] if any((r.folder / EPISODES).is_dir() for r in store.runs(run_id=name)) else []
+    path = Path(manifest["directory"], manifest["sources"].get("dataset", name))
+    if path.is_dir():
+        places.append(str(path))
+    found = [find_dataset(store, place) for place in places]
+    for dataset in found:
+        if dataset.fingerprint == expected:
+            return dataset
+    if found:
+        return found[0]
+    raise ConfigError(
+        f"dataset {name!r} (fingerprint {expected[:12]}), which run {original.name!r} read, is "
+        f"missing: there is no such run with episodes in {home()}, and no folder {path}; restore it"
+    )
+
+
+def _find_checkpoint(store: RunStore, original: KnownRun, sha256: str) -> Path:
+    """The checkpoint with this hash, in this home or where the manifest says it was."""
+    place = original.manifest["sources"].get("checkpoint")
+    try:
+        path = store.find_checkpoint(sha256)
+    except ConfigError:
+        path = Path(place or "")
+        if not (path / LISTING_NAME).is_file() or verify_checkpoint(path) != sha256:
+            raise CheckpointError(
+                f"checkpoint {sha256[:12]}, which run {original.name!r} read, is missing: no run "
+                f"in {home()} made it{f', and it is not at {place}' if place else ''}; restore it"
+            ) from None
+    return sound_checkpoint(store, str(path))[0]
+
+
+def _find_policy(store: RunStore, original: KnownRun, sha256: str) -> tuple[PolicySource, str]:
+    outside = original.manifest["sources"].get("policy")
+    return find_policy(store, outside or str(_find_checkpoint(store, original, sha256)))

@@ -1,0 +1,48 @@
+"""Policies by name: checkpoints of the store, folders, and code from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robocache.cli.datasets import require_sound
+from robocache.core.plugins import installed
+from robocache.policies import load_policy, make_policy
+from robocache.rollouts import PolicySource
+from robocache.runs import RunStore, verify_checkpoint
+
+
+def find_policy(store: RunStore, text: str) -> tuple[PolicySource, str]:
+    """A policy by checkpoint, run, slot or hash, or from outside by entry point or module:name.
+
+    Returns:
+        Where workers load it from, and the hash that identifies it.
+
+    Raises:
+        CheckpointError, IntegrityError: as `sound_checkpoint`.
+    """
+    if is_outside(text):
+        return PolicySource(name=text), make_policy(text)[1]
+    path, sha256 = sound_checkpoint(store, text)
+    load_policy(path)
+    return PolicySource(checkpoint=path), sha256
+
+
+def is_outside(text: str) -> bool:
+    """Whether this names a policy from outside: an entry point, or module:name."""
+    module_and_name = ":" in text and not text.startswith("slot:")
+    return module_and_name or text in installed("robocache.policies")
+
+
+def sound_checkpoint(store: RunStore, text: str) -> tuple[Path, str]:
+    """A checkpoint by any of its names, and its identity, after looking at every file of it.
+
+    Raises:
+        CheckpointError: a file of it is altered or missing.
+        IntegrityError: the run that made it is not as it was recorded.
+    """
+    path = store.find_checkpoint(text)
+    sha256 = verify_checkpoint(path)
+    maker = store.maker(sha256)
+    if maker is not None:
+        require_sound(store, maker)
+    return path, sha256
