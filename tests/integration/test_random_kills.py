@@ -54,11 +54,14 @@ def go_on(verb: str, home: Path) -> dict[str, Any]:
 def killed_until_done(
     arguments: Sequence[str], home: Path, random_s: Callable[[], float], draws: random.Random
 ) -> int:
-    """Run the command again and again, killing it or one of its workers; how many kills."""
+    """Run the command again and again, killing it or one of its workers; how many kills.
+
+    It is given ever more time, so that it comes to an end on a slow machine too.
+    """
     kills = 0
     while True:
         process = processes.start(arguments, home)
-        process.join(random_s())
+        process.join(random_s() * (1 + kills / 5))
         if process.exitcode is None:
             children = psutil.Process(process.pid).children(recursive=True)
             if children and draws.random() < 0.3:

@@ -6,6 +6,8 @@ import hashlib
 import importlib
 import inspect
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,7 +27,22 @@ def save_policy(folder: Path, policy: FlowPolicy, weights: Mapping[str, Tensor])
     """Write a policy with these weights (for example an average of its own) into a folder."""
     description = {"kind": policy.kind, **policy.to_json()}
     (folder / "policy.json").write_text(json.dumps(description, indent=1, sort_keys=True))
-    save_file({n: t.contiguous() for n, t in weights.items()}, folder / "policy.safetensors")
+    save_tensors(weights, folder / "policy.safetensors")
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors into a safetensors file.
+
+    Raises:
+        OSError: it cannot be written, e.g. because the disk is full.
+    """
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def load_policy(folder: str | Path) -> FlowPolicy:

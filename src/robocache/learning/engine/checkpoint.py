@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from robocache.core.errors import CheckpointError
 from robocache.learning.engine.ema import WeightAverage
-from robocache.policies import FlowPolicy, save_policy
+from robocache.policies import FlowPolicy, save_policy, save_tensors
 from robocache.runs.drift import Difference, differences
 from robocache.runs.files import file_names
 
@@ -37,11 +37,8 @@ def write_training_state(
     training = folder / "training"
     training.mkdir()
     save_policy(folder, policy, average.weights)
-    save_file(
-        {n: t.contiguous() for n, t in policy.state_dict().items()},
-        training / "weights.safetensors",
-    )
-    save_file(optimizer_tensors(optimizer), training / "optimizer.safetensors")
+    save_tensors(policy.state_dict(), training / "weights.safetensors")
+    save_tensors(optimizer_tensors(optimizer), training / "optimizer.safetensors")
     record = {**state, "averages": average.updates}
     (training / "state.json").write_text(json.dumps(record, indent=1, sort_keys=True))
 
