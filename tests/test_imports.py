@@ -7,6 +7,7 @@ import sys
 
 import robocache
 import robocache.core
+import robocache.ops
 
 HEAVY = {"numpy", "torch", "ray", "mujoco", "metaworld", "pyarrow", "sqlalchemy", "PIL"}
 
@@ -35,7 +36,8 @@ def test_listing_runs_is_light() -> None:
 def test_public_names_are_exactly_what_is_importable() -> None:
     placed = [name for names in robocache.core._MODULES.values() for name in names]
     assert sorted(placed) == sorted(robocache.core.__all__)
-    assert set(robocache.__all__) - {"__version__"} <= set(placed)
+    assert set(robocache.__all__) - {"__version__", *robocache._OPS} <= set(placed)
+    assert set(robocache._OPS) <= set(robocache.ops.__all__)
     for module in (robocache, robocache.core):
         assert all(hasattr(module, name) for name in module.__all__)
         assert dir(module) == sorted(module.__all__)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         StreamSpec,
         Window,
     )
+    from robocache.ops import deproject, voxelize
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,10 +26,17 @@ __all__ = [
     "StreamSpec",
     "Window",
     "__version__",
+    "deproject",
+    "voxelize",
 ]
+_OPS = ("deproject", "voxelize")
 
 
 def __getattr__(name: str) -> Any:  # as in robocache.core: nothing heavy before it is used
+    if name in _OPS:
+        from robocache import ops
+
+        return getattr(ops, name)
     if name in __all__:
         from robocache import core
 

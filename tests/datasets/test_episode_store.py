@@ -164,7 +164,7 @@ def test_a_shard_that_goes_away_while_reading(tmp_path: Path, episodes: list[Epi
 def test_what_is_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a known dataset"):
         open_dataset(tmp_path)
-    with pytest.raises(ConfigError, match="not a folder"):
+    with pytest.raises(ConfigError, match="there is no such file or folder"):
         open_dataset(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="did you mean 'episodes'"):
         open_dataset(tmp_path, format="episode")

@@ -256,8 +256,3 @@ def test_real_g1_with_most_files_missing(shared_data):
     videos = [p.episode for p in problems if p.stream == camera]
     assert len(absent) == 97 and videos == ["episode_000002", "episode_000004"]
     assert len(problems) == 97 + 2 + 1
-
-
-def test_v30_is_recognised_and_refused(shared_data):
-    with pytest.raises(ConfigError, match=r"v3\.0"):
-        LeRobotDataset(shared_data / "lerobot_v30_written")

@@ -198,8 +198,8 @@ def test_without_lists_the_files_are_the_episodes(root):
 def test_folders_that_cannot_be_read(root, tmp_path):
     with pytest.raises(ConfigError, match="not a LeRobot dataset"):
         LeRobotDataset(tmp_path)
-    change_info(root, codebase_version="v3.0")
-    with pytest.raises(ConfigError, match=r"version v3\.0; this reader takes v2\.0 and v2\.1"):
+    change_info(root, codebase_version="v1.6")
+    with pytest.raises(ConfigError, match=r"version v1\.6; this reader takes v2\.0, v2\.1, v3\.0"):
         LeRobotDataset(root)
     change_info(root, codebase_version="v2.0", fps=0)
     with pytest.raises(CorruptFileError, match=r"info\.json: fps must be"):

@@ -15,13 +15,13 @@ EPISODES = "episodes"
 
 
 def recorded(store: RunStore, text: str) -> RunRecord | None:
-    """The run called `text`; None where no run is called so and there is such a folder.
+    """The run called `text`; None where no run is called so and there is such a path.
 
     Raises:
         ConfigError: neither.
     """
     known = store.runs(run_id=text)
-    return None if not known and Path(text).is_dir() else store.get(text)
+    return None if not known and Path(text).exists() else store.get(text)
 
 
 def require_sound(store: RunStore, record: RunRecord) -> None:

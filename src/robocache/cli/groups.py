@@ -1,4 +1,4 @@
-"""Verbs that come in groups: `robocache data | slots | runs | bench`."""
+"""Verbs that come in groups: `robocache slots | runs | bench`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,9 @@ import typer
 from robocache.cli.options import PROBLEMS, Json, Overrides, RunId, Yes
 from robocache.cli.output import conclude
 
-data_app = typer.Typer(no_args_is_help=True, help="Look at datasets.")
 slots_app = typer.Typer(no_args_is_help=True, help="What a slot asks for, and who holds it.")
 runs_app = typer.Typer(no_args_is_help=True, help="What was run, from what, and is it sound.")
 bench_app = typer.Typer(no_args_is_help=True, help="What became faster or slower.")
-
-
-@data_app.command()
-def inspect(
-    dataset: Annotated[str, typer.Argument(help="A folder, or the name of a collection.")],
-    json: Json = False,
-) -> None:
-    """What a dataset holds, and every problem in it (exit code 4 if there are any)."""
-    from robocache.cli.data import inspect as run
-
-    report = run(dataset)
-    conclude("data inspect", report, PROBLEMS if report["problems"] else 0)
 
 
 @slots_app.command("declare")

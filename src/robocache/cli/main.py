@@ -18,7 +18,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from robocache.cli.groups import bench_app, data_app, runs_app, slots_app
+from robocache.cli.data_group import data_app
+from robocache.cli.groups import bench_app, runs_app, slots_app
 from robocache.cli.options import (
     ERROR,
     INTERRUPTED,

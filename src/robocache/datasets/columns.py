@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError, NonFiniteError, ShapeError
+
+UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError)
+"""What Arrow makes of altered bytes."""
 
 
 def read_columns(path: Path, names: list[str] | None = None) -> pa.Table:
@@ -23,8 +27,101 @@ def read_columns(path: Path, names: list[str] | None = None) -> pa.Table:
         with pq.ParquetFile(path) as file:
             have = file.schema_arrow.names
             return file.read(have if names is None else [name for name in names if name in have])
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         raise CorruptFileError(f"not a readable Parquet file ({error})", file=path) from error
+
+
+KEPT_BYTES = 2**26
+"""Row groups up to this size, decoded, are kept in case their next rows are asked for."""
+
+
+def read_rows(path: Path, names: list[str], start: int, stop: int) -> pa.Table:
+    """Rows [start, stop) of the named columns of a file (those it has).
+
+    Reads only the row groups that hold them; large ones piece by piece, never as a whole.
+
+    Raises:
+        CorruptFileError: missing, unreadable, truncated, or has fewer rows.
+    """
+    try:
+        stat = path.stat()
+        metadata = _metadata(path, stat.st_size, stat.st_mtime_ns)
+        ends = _row_ends(path, stat.st_size, stat.st_mtime_ns)
+        if not 0 <= start <= stop <= metadata.num_rows:
+            raise CorruptFileError(
+                f"rows {start}..{stop} were asked for, the file has {metadata.num_rows}", file=path
+            )
+        first, last = np.searchsorted(ends, [start, stop - 1], side="right").tolist()
+        groups = list(range(first, last + 1)) if start < stop else []
+        before = int(ends[groups[0] - 1]) if groups and groups[0] else 0
+        have = _types(path, stat.st_size, stat.st_mtime_ns)
+        columns = tuple(name for name in names if name in have)
+        if _decoded_bytes(metadata, groups, columns) <= KEPT_BYTES:
+            table = _groups(path, stat.st_size, stat.st_mtime_ns, tuple(groups), columns)
+            return table.slice(start - before, stop - start)
+        return _streamed(path, metadata, groups, columns, start - before, stop - before)
+    except UNREADABLE as error:
+        raise CorruptFileError(f"not a readable Parquet file ({error})", file=path) from error
+
+
+def row_count(path: Path) -> int:
+    """Number of rows of a file.
+
+    Raises:
+        CorruptFileError: missing, unreadable or truncated.
+    """
+    try:
+        stat = path.stat()
+        return int(_metadata(path, stat.st_size, stat.st_mtime_ns).num_rows)
+    except UNREADABLE as error:
+        raise CorruptFileError(f"not a readable Parquet file ({error})", file=path) from error
+
+
+@lru_cache(maxsize=64)
+def _metadata(path: Path, size: int, mtime_ns: int) -> pq.FileMetaData:
+    return pq.read_metadata(path)
+
+
+@lru_cache(maxsize=4)
+def _groups(
+    path: Path, size: int, mtime_ns: int, groups: tuple[int, ...], columns: tuple[str, ...]
+) -> pa.Table:
+    with pq.ParquetFile(path, metadata=_metadata(path, size, mtime_ns)) as file:
+        return file.read_row_groups(list(groups), columns=list(columns))
+
+
+def _decoded_bytes(metadata: pq.FileMetaData, groups: list[int], columns: tuple[str, ...]) -> int:
+    total = 0
+    for number in groups:
+        group = metadata.row_group(number)
+        parts = (group.column(k) for k in range(group.num_columns))
+        total += sum(
+            part.total_uncompressed_size
+            for part in parts
+            if part.path_in_schema.startswith(columns)
+        )
+    return total
+
+
+def _streamed(
+    path: Path,
+    metadata: pq.FileMetaData,
+    groups: list[int],
+    columns: tuple[str, ...],
+    start: int,
+    stop: int,
+) -> pa.Table:
+    """Rows [start, stop), counted from the first of these row groups, in small batches."""
+    kept, at = [], 0
+    with pq.ParquetFile(path, metadata=metadata) as file:
+        for batch in file.iter_batches(64, row_groups=groups, columns=list(columns)):
+            low, high = max(start - at, 0), min(stop - at, batch.num_rows)
+            if low < high:
+                kept.append(batch.slice(low, high - low))
+            at += batch.num_rows
+            if at >= stop:
+                break
+    return pa.Table.from_batches(kept)
 
 
 def column_types(path: Path) -> dict[str, str]:
@@ -34,9 +131,24 @@ def column_types(path: Path) -> dict[str, str]:
         CorruptFileError: missing, unreadable or truncated.
     """
     try:
-        return {field.name: str(field.type) for field in pq.read_schema(path)}
-    except (pa.ArrowException, OSError) as error:
+        stat = path.stat()
+        return dict(_types(path, stat.st_size, stat.st_mtime_ns))
+    except UNREADABLE as error:
         raise CorruptFileError(f"not a readable Parquet file ({error})", file=path) from error
+
+
+@lru_cache(maxsize=64)
+def _row_ends(path: Path, size: int, mtime_ns: int) -> NDArray[np.int64]:
+    """(G,) number of rows up to the end of each row group."""
+    metadata = _metadata(path, size, mtime_ns)
+    counts = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+    return np.cumsum(counts, dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def _types(path: Path, size: int, mtime_ns: int) -> dict[str, str]:
+    schema = _metadata(path, size, mtime_ns).schema.to_arrow_schema()
+    return {field.name: str(field.type) for field in schema}
 
 
 def samples(

@@ -1,9 +1,12 @@
-"""What a dataset reader is, and how a path becomes one."""
+"""What a dataset reader is, and how a path becomes one. A new format is one entry in `FORMATS`."""
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -50,51 +53,108 @@ class Reader(Protocol):
         ...
 
 
-FORMATS = ("auto", "episodes", "lerobot")
+@dataclass(frozen=True)
+class Format:
+    """A format on disk.
+
+    Attributes:
+        reader: "module:class" of its reader, imported when it is needed.
+        looks_like: judges a path by files that only this format has.
+        expected: those files, in words.
+    """
+
+    reader: str
+    looks_like: Callable[[Path], bool]
+    expected: str
 
 
-def open_dataset(path: str | Path, format: str = "auto") -> Reader:
+def open_dataset(path: str | Path, format: str = "auto", **options: Any) -> Reader:
     """Open a dataset as it lies on disk.
 
     Args:
-        path: folder of the dataset.
-        format: `episodes` (this project's Parquet shards), `lerobot` (v2.0, v2.1), or `auto`.
+        path: folder or file of the dataset.
+        format: a name in `FORMATS`, or `auto`.
+        options: given to its reader, e.g. `split="val"` for RLDS.
 
     Raises:
-        ConfigError: no such folder, unknown format, or not recognised.
+        ConfigError: nothing is there, unknown format, or not recognised.
+        CorruptFileError: it is recognised, but its description cannot be read.
+        MissingDependencyError: the format needs a package that is not installed.
     """
-    if format not in FORMATS:
-        raise unknown_name("dataset format", format, FORMATS)
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ConfigError(f"dataset {folder} is not a folder")
-    if format == "auto":
-        format = detect_format(folder)
-    if format == "lerobot":
-        from robocache.datasets.lerobot import LeRobotDataset
+    place = Path(path)
+    if format != "auto" and format not in FORMATS:
+        raise unknown_name("dataset format", format, ("auto", *FORMATS))
+    if not place.exists():
+        raise ConfigError(f"dataset {place}: there is no such file or folder")
+    module, _, name = FORMATS[
+        detect_format(place) if format == "auto" else format
+    ].reader.partition(":")
+    reader = getattr(importlib.import_module(module), name)
+    try:
+        signature(reader).bind(place, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name} does not take these options: {error}") from None
+    opened: Reader = reader(place, **options)
+    return opened
 
-        return LeRobotDataset(folder)
-    from robocache.datasets.episodes import EpisodeStore
 
-    return EpisodeStore(folder)
-
-
-def detect_format(folder: Path) -> str:
-    """The format of a dataset folder, judged by the files that only this format has.
+def detect_format(path: Path) -> str:
+    """The format of a dataset, judged by the files that only this format has.
 
     Raises:
         ConfigError: none of them is there.
         CorruptFileError: one is there, but unreadable.
     """
-    info = folder / "meta" / "info.json"
+    for name, known in FORMATS.items():
+        if known.looks_like(path):
+            return name
+    listed = "; ".join(f"{name}: {known.expected}" for name, known in FORMATS.items())
+    raise ConfigError(f"{path} is not a known dataset (expected {listed})")
+
+
+def _is_lerobot(path: Path) -> bool:
+    info = path / "meta" / "info.json"
     try:
-        if info.is_file() and "codebase_version" in json.loads(info.read_text()):
-            return "lerobot"
+        return info.is_file() and "codebase_version" in json.loads(info.read_bytes())
     except ValueError as error:
         raise CorruptFileError(f"not readable as JSON ({error})", file=info) from error
-    if next(folder.glob("*.episodes.parquet"), None) is not None:
-        return "episodes"
-    raise ConfigError(
-        f"{folder} is not a known dataset: expected meta/info.json (LeRobot) or "
-        f"*.episodes.parquet (RoboCache episodes)"
-    )
+
+
+def _is_episodes(path: Path) -> bool:
+    return next(path.glob("*.episodes.parquet"), None) is not None
+
+
+def _is_calvin(path: Path) -> bool:
+    marks = ("ep_start_end_ids.npy", "*/ep_start_end_ids.npy")
+    return any(next(path.glob(mark), None) is not None for mark in marks)
+
+
+def _is_rlds(path: Path) -> bool:
+    depths = ("", "*/", "*/*/", "*/*/*/")
+    return any(next(path.glob(f"{depth}features.json"), None) is not None for depth in depths)
+
+
+def _is_hdf5(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix in (".hdf5", ".h5")
+    return any(next(path.rglob(f"*{suffix}"), None) is not None for suffix in (".hdf5", ".h5"))
+
+
+def _is_ros(path: Path) -> bool:
+    suffixes = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+    if path.is_file():
+        return path.name.endswith(suffixes)
+    return any(next(path.rglob(f"*{suffix}"), None) is not None for suffix in suffixes)
+
+
+FORMATS: dict[str, Format] = {
+    "lerobot": Format("robocache.datasets.lerobot:LeRobotDataset", _is_lerobot, "meta/info.json"),
+    "episodes": Format(
+        "robocache.datasets.episodes:EpisodeStore", _is_episodes, "*.episodes.parquet"
+    ),
+    "calvin": Format("robocache.datasets.calvin:CalvinDataset", _is_calvin, "ep_start_end_ids.npy"),
+    "rlds": Format("robocache.datasets.rlds:RLDSDataset", _is_rlds, "features.json"),
+    "hdf5": Format("robocache.datasets.hdf5:RoboMimicDataset", _is_hdf5, "*.hdf5"),
+    "ros": Format("robocache.datasets.ros:RosDataset", _is_ros, "*.mcap or *.db3"),
+}
+"""Name -> format, in the order in which they are looked for."""

@@ -11,8 +11,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError
+from robocache.datasets.video_index import VideoIndex, video_index, video_stream
 
 OPEN_DECODERS = 8  # kept open per process; the one unused for longest is closed
-
-
-@dataclass(frozen=True, eq=False)
-class VideoIndex:
-    """Where the frames of a file are.
-
-    Attributes:
-        pts: (N,) int64 presentation times in units of the stream, increasing.
-        keyframes: (K,) int64 frame numbers at which decoding can start, increasing.
-        keyframe_dts: (K,) int64 times to seek to.
-        height, width: pixels.
-    """
-
-    pts: NDArray[np.int64]
-    keyframes: NDArray[np.int64]
-    keyframe_dts: NDArray[np.int64]
-    height: int
-    width: int
 
 
 class VideoFrames:
@@ -73,6 +54,11 @@ class VideoFrames:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """(T,) times of the frames in the file, in seconds after its first frame."""
+        return self.index.times_s[self.start : self.stop]
+
     def __getitem__(self, index: Any, /) -> NDArray[np.uint8]:
         numbers = np.asarray(np.arange(self.start, self.stop)[index])
         wanted, place = np.unique(numbers.ravel(), return_inverse=True)
@@ -88,71 +74,14 @@ class VideoFrames:
         return f"VideoFrames({str(self.path)!r}, {self.start}, {self.stop}, shape={self.shape})"
 
 
-def video_index(path: Path) -> VideoIndex:
-    """The index of a file, kept for as long as the file does not change.
-
-    Raises:
-        CorruptFileError: missing, unreadable, truncated, or without frames.
-    """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise CorruptFileError(f"cannot be opened: {error.strerror}", file=path) from error
-    return _read_index(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _read_index(path: Path, size: int, mtime_ns: int) -> VideoIndex:
-    try:
-        with av.open(str(path)) as container:
-            stream = _video_stream(container, path)
-            declared = stream.frames
-            height, width = stream.codec_context.height, stream.codec_context.width
-            packets = [
-                (packet.pts, packet.dts, packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size and not packet.is_discard and not packet.is_corrupt
-            ]
-    except (av.FFmpegError, OSError) as error:
-        raise CorruptFileError(f"not a readable video ({error})", file=path) from error
-    if any(pts is None for pts, _, _ in packets):
-        raise CorruptFileError("has frames without presentation time", file=path)
-    if not packets or len(packets) < declared:
-        raise CorruptFileError(
-            f"truncated: its header tells of {declared} frames, {len(packets)} are there", file=path
-        )
-    return _sorted_index(packets, height, width, path)
-
-
-def _sorted_index(
-    packets: Sequence[tuple[Any, Any, bool]], height: int, width: int, path: Path
-) -> VideoIndex:
-    packets = sorted(packets, key=lambda packet: packet[0])
-    pts = np.array([packet[0] for packet in packets], np.int64)
-    if (np.diff(pts) == 0).any():
-        at = int(np.argmin(np.diff(pts)))
-        raise CorruptFileError(f"frames {at} and {at + 1} have the same time", file=path)
-    keys = [number for number, packet in enumerate(packets) if packet[2]]
-    if not keys:
-        raise CorruptFileError("has no keyframe to start decoding from", file=path)
-    dts = [packets[k][0] if packets[k][1] is None else packets[k][1] for k in keys]
-    return VideoIndex(pts, np.array(keys, np.int64), np.array(dts, np.int64), height, width)
-
-
-def _video_stream(container: Any, path: Path) -> Any:
-    if not container.streams.video:
-        raise CorruptFileError("has no video stream (no video, or cut off)", file=path)
-    return container.streams.video[0]
-
-
 class _Decoder:
     """One open file and how far it has been decoded."""
 
     def __init__(self, path: Path, index: VideoIndex) -> None:
         self.path, self.index = path, index
         self.lock = threading.Lock()
-        self.container = av.open(str(path))
-        self.stream = _video_stream(self.container, path)
+        self.container = av.open(str(path), metadata_errors="replace")
+        self.stream = video_stream(self.container, path)
         self.stream.codec_context.thread_count = 1  # loaders run many decoders side by side
         self.frames: Iterator[Any] = self.container.decode(self.stream)
         self.next = 0
@@ -211,7 +140,7 @@ def _decode(path: Path, index: VideoIndex, numbers: Sequence[int]) -> Iterator[N
         with decoder.lock:
             for number in numbers:
                 yield decoder.frame(number)
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         _forget(path)
         raise CorruptFileError(f"cannot be decoded ({error})", file=path) from error
 

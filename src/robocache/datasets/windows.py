@@ -229,14 +229,18 @@ class WindowSampler:
         batch_size: windows per batch; an epoch's last, smaller batch is left out unless the table
             is smaller than one batch.
         seed: root seed of the order.
+        shuffle: False: in the order of the table, every epoch.
     """
 
-    def __init__(self, table: WindowTable, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, table: WindowTable, batch_size: int, seed: int, shuffle: bool = True
+    ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
         self.table = table
         self.batch_size = min(batch_size, len(table))
         self.seed = seed
+        self.shuffle = shuffle
         self._epoch = 0
         self._position = 0
         self._order = self._shuffled()
@@ -284,4 +288,6 @@ class WindowSampler:
         self._order = self._shuffled()
 
     def _shuffled(self) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return np.arange(len(self.table))
         return generator(self.seed, "window-order", self._epoch).permutation(len(self.table))

@@ -1,13 +1,17 @@
 """Tensor kernels. Knows tensors, not datasets or policies."""
 
 from robocache.ops.align import Aligned, align
+from robocache.ops.deproject import deproject
 from robocache.ops.resample import ResamplePlan, apply_plan, plan_resample, resample_trajectories
+from robocache.ops.voxelize import voxelize
 
 __all__ = [
     "Aligned",
     "ResamplePlan",
     "align",
     "apply_plan",
+    "deproject",
     "plan_resample",
     "resample_trajectories",
+    "voxelize",
 ]

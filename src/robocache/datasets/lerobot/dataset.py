@@ -1,4 +1,4 @@
-"""LeRobot v2.0 and v2.1 folders, read as they lie on disk.
+"""LeRobot v2.0, v2.1 and v3.0 folders, read as they lie on disk.
 
 LeRobot writes `timestamp = frame_index / fps`: times are made from the rate, and the streams say so
 (clock "synthetic"). They are computed again in float64, because the stored float32 drifts.
@@ -15,11 +15,15 @@ from typing import Any
 
 from robocache.core.episode import Episode
 from robocache.core.errors import DataError, unknown_name
-from robocache.datasets.columns import column_types
-from robocache.datasets.lerobot_episode import BOOKKEEPING, Folder, episode_key, read_episode
-from robocache.datasets.lerobot_meta import EpisodeRow, Files, read_meta
-from robocache.datasets.lerobot_problems import all_problems
+from robocache.datasets.lerobot.episode import Folder, Source, read_episode
+from robocache.datasets.lerobot.folder_v2 import FolderV2
+from robocache.datasets.lerobot.folder_v3 import FolderV3
+from robocache.datasets.lerobot.info import BOOKKEEPING, read_info
+from robocache.datasets.lerobot.kept import ENTRY, kept_streams
+from robocache.datasets.lerobot.listing_v3 import numbered_key
+from robocache.datasets.lerobot.problems import all_problems
 from robocache.datasets.modality import read_modality
+from robocache.runs.files import sha256_file
 
 
 class LeRobotDataset:
@@ -42,40 +46,34 @@ class LeRobotDataset:
     def __init__(self, path: str | Path, name: str | None = None) -> None:
         self.path = Path(path)
         self.name = name or self.path.resolve().name
-        meta = read_meta(self.path)
-        files = Files(self.path, meta.info)
-        self.folder = Folder(
+        info = read_info(self.path)
+        layout = FolderV3 if info.version == "v3.0" else FolderV2
+        folder: Folder = layout(self.path, info)
+        self._own_keys = folder.listing.keys if isinstance(folder, FolderV3) else {}
+        self.source = Source(
             name=self.name,
-            root=self.path,
-            meta=meta,
-            files=files,
+            folder=folder,
             parts=read_modality(self.path / "meta" / "modality.json"),
-            listed=meta.episodes or {index: EpisodeRow() for index in sorted(files.tables)},
+            kept=kept_streams(info),
         )
-        self._indices = {
-            episode_key(index): index
-            for index in self.folder.listed
-            if files.table(index) is not None
-        }
+        self._indices = {self._key(index): index for index in folder.readable()}
 
     @property
     def tasks(self) -> Mapping[int, str]:
         """Task index -> words."""
-        return self.folder.meta.tasks
+        return self.source.folder.tasks
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over metadata and Parquet files (content) and videos (name and size)."""
-        files = self.folder.files
         digest = hashlib.sha256()
-        meta = sorted((self.path / "meta").glob("*.json*"))
-        for path in [*meta, *(path for _, path in sorted(files.tables.items()))]:
-            with path.open("rb") as content:
-                value = hashlib.file_digest(content, "sha256").hexdigest()
-            digest.update(f"{path.relative_to(self.path).as_posix()} {value}\n".encode())
-        for _, path in sorted(files.videos.items()):
-            size = path.stat().st_size
-            digest.update(f"{path.relative_to(self.path).as_posix()} {size}\n".encode())
+        whole, videos = self.source.folder.content_files()
+        for path in whole:
+            name = path.relative_to(self.path).as_posix()
+            digest.update(f"{name} {sha256_file(path)}\n".encode())
+        for path in videos:
+            name = path.relative_to(self.path).as_posix()
+            digest.update(f"{name} {path.stat().st_size}\n".encode())
         return digest.hexdigest()
 
     def keys(self) -> list[str]:
@@ -93,43 +91,49 @@ class LeRobotDataset:
             key = self.keys()[key]
         if key not in self._indices:
             raise unknown_name(f"episode of {self.name}", key, self._indices)
-        episode, wrong = read_episode(self.folder, self._indices[key])
+        episode, wrong = read_episode(self.source, self._indices[key], key)
         for problem in wrong:
             raise problem
         return episode
 
     def problems(self) -> Iterator[DataError]:
         """Everything wrong with the folder; opens every file, decodes no video."""
-        return all_problems(self.folder)
+        return all_problems(self.source, self._key)
 
     def report(self) -> dict[str, Any]:
         """What the folder holds. Streams are those of the first episode that can be read."""
-        meta, listed = self.folder.meta, self.folder.listed
+        folder = self.source.folder
+        info = folder.info
         streams = self._streams_of_first_readable()
         return {
-            "format": f"lerobot {meta.version}",
+            "format": f"lerobot {info.version}",
             "episodes": len(self),
-            "listed_episodes": len(listed),
-            "frames": sum(listed[index].length or 0 for index in self._indices.values()),
-            "fps": meta.rate_hz,
-            "robot": meta.info.get("robot_type"),
+            "listed_episodes": len(folder.listed()),
+            "frames": sum(folder.row(index).length or 0 for index in self._indices.values()),
+            "fps": info.rate_hz,
+            "times": "made from fps of meta/info.json (synthetic)",
+            "resampled": info.raw.get(ENTRY, {}).get("resampled", {}),
+            "robot": info.raw.get("robot_type"),
             "streams": streams,
-            "not_read": sorted(set(meta.features) - set(streams) - set(BOOKKEEPING)),
-            "tasks": {str(index): task for index, task in meta.tasks.items()},
+            "not_read": sorted(set(info.features) - set(streams) - set(BOOKKEEPING)),
+            "tasks": {str(index): task for index, task in self.tasks.items()},
         }
 
+    def _key(self, index: int) -> str:
+        return self._own_keys.get(index) or numbered_key(index)
+
     def _streams_of_first_readable(self) -> dict[str, Any]:
-        sources = {part.name: part.source for part in self.folder.parts}
-        for index in self._indices.values():
+        origins = {part.name: part.source for part in self.source.parts}
+        for key, index in self._indices.items():
             try:
-                episode, _ = read_episode(self.folder, index)
-                types = column_types(self.path / episode.provenance.source)
+                episode, _ = read_episode(self.source, index, key)
+                types = self.source.folder.column_types(index)
             except DataError:
                 continue
             return {
                 name: {
                     **stream.spec.to_json(),
-                    "stored_as": types.get(sources.get(name, name), "video"),
+                    "stored_as": types.get(origins.get(name, name), "video"),
                 }
                 for name, stream in episode.streams.items()
             }

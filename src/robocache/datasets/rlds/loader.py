@@ -1,0 +1,265 @@
+"""Batches of whole episodes of an RLDS dataset, filtered, padded, and resumed exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robocache.core.episode import Episode
+from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
+from robocache.core.seeding import generator
+from robocache.datasets.rlds.rtx import RTXDataset
+
+
+@dataclass(frozen=True, eq=False)
+class RTXBatch:
+    """B episodes, padded with zeros to L steps.
+
+    Attributes:
+        keys: B names.
+        instructions: B texts.
+        success: B outcomes; None where the dataset does not say.
+        lengths: (B,) int64, steps of each episode.
+        valid: (B, L) bool, False where padded.
+        times_s: (B, L) float64, seconds from each episode's start.
+        values: stream -> (B, L, ...).
+    """
+
+    keys: list[str]
+    instructions: list[str]
+    success: list[bool | None]
+    lengths: torch.Tensor
+    valid: torch.Tensor
+    times_s: torch.Tensor
+    values: Mapping[str, torch.Tensor]
+
+
+class RTXDataLoader:
+    """Batches of episodes; one `for` loop is one epoch, or what is left of it after a restart.
+
+    The order of epoch e is drawn from (seed, e) alone, so the batch after any state is the same in
+    every process.
+
+    Args:
+        dataset: where the episodes are.
+        batch_size: episodes a batch.
+        streams: names of the streams without pictures; None: all.
+        cameras: names of the streams of pictures; None: all, (): none.
+        success: keep only episodes with this outcome; None: all.
+        language: regular expression that the instruction must contain, in any case of letters;
+            r"\\S" keeps those that have one.
+        min_length, max_length: keep only episodes of so many steps.
+        pad_to: steps of every batch; None: those of its longest episode.
+        seed: root seed of the order.
+        shuffle: another order in each epoch; otherwise that of the dataset.
+        drop_last: leave out an epoch's last, smaller batch.
+        on_error: `raise` at an episode that cannot be read, or `skip` it, with a warning, counted
+            in `skipped`.
+        threads: threads that read and decode the episodes of a batch; 0: none.
+
+    Raises:
+        ConfigError: no episode is left, an unknown stream or camera, or a wrong number.
+    """
+
+    def __init__(
+        self,
+        dataset: RTXDataset,
+        batch_size: int,
+        *,
+        streams: Sequence[str] | None = None,
+        cameras: Sequence[str] | None = None,
+        success: bool | None = None,
+        language: str | None = None,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        pad_to: int | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
+        threads: int = 2,
+    ) -> None:
+        if batch_size < 1 or threads < 0 or (pad_to is not None and pad_to < 1):
+            raise ConfigError(
+                f"batch_size and pad_to must be at least 1, threads at least 0; got {batch_size}, "
+                f"{pad_to}, {threads}"
+            )
+        if on_error not in ("raise", "skip"):
+            raise unknown_name("on_error", on_error, ("raise", "skip"))
+        self.dataset, self.batch_size, self.pad_to = dataset, batch_size, pad_to
+        self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
+        self.on_error, self.threads = on_error, threads
+        self.skipped = 0
+        self.keys = self._selected(success, language, min_length, max_length)
+        self.names = self._names(streams, cameras)
+        self._epoch = self._position = 0
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        whole, rest = divmod(len(self.keys), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[RTXBatch]:
+        order = self._order()
+        end = len(self) * self.batch_size
+        with ThreadPoolExecutor(max(self.threads, 1)) as pool:
+            while self._position < min(end, len(order)):
+                rows = order[self._position : self._position + self.batch_size]
+                self._position += len(rows)
+                keys = [self.keys[row] for row in rows]
+                read = pool.map(self._read, keys) if self.threads else map(self._read, keys)
+                samples = [sample for sample in read if sample is not None]
+                if samples:
+                    yield self._batch(samples)
+        self._epoch, self._position = self._epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands, with what it must be loaded into."""
+        return {"epoch": self._epoch, "position": self._position, **self._identity()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ConfigError: the state belongs to other data or other settings.
+        """
+        for name, here in self._identity().items():
+            if state.get(name) != here:
+                raise ConfigError(
+                    f"cannot resume the loader: {name} was {state.get(name)}, is {here}"
+                )
+        self._epoch, self._position = int(state["epoch"]), int(state["position"])
+
+    def _identity(self) -> dict[str, Any]:
+        episodes = hashlib.sha256("\n".join(self.keys).encode()).hexdigest()[:16]
+        return {
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+            "episodes": f"{len(self.keys)} ({episodes})",
+        }
+
+    def _order(self) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return np.arange(len(self.keys))
+        return generator(self.seed, "rtx-order", self._epoch).permutation(len(self.keys))
+
+    def _selected(
+        self,
+        success: bool | None,
+        language: str | None,
+        min_length: int | None,
+        max_length: int | None,
+    ) -> list[str]:
+        keys = self.dataset.keys()
+        if any(limit is not None for limit in (success, language, min_length, max_length)):
+            summaries, wrong = self.dataset.summaries
+            for error in wrong:
+                self._skip_or_raise(error)
+            try:
+                words = re.compile(language or "", re.IGNORECASE)
+            except re.error as error:
+                raise ConfigError(f"language {language!r} is no pattern: {error}") from error
+            keys = [
+                key
+                for key, summary in summaries.items()
+                if (success is None or summary.success is success)
+                and words.search(summary.instruction)
+                and summary.length >= (min_length or 0)
+                and (max_length is None or summary.length <= max_length)
+            ]
+        if not keys:
+            raise ConfigError(
+                f"none of {len(self.dataset)} episodes is left: success={success}, "
+                f"language={language!r}, min_length={min_length}, max_length={max_length}"
+            )
+        return keys
+
+    def _names(self, streams: Sequence[str] | None, cameras: Sequence[str] | None) -> list[str]:
+        """The streams of a batch; by default those of the first episode that can be read."""
+        known = self.dataset.cameras
+        for camera in cameras or ():
+            if camera not in known:
+                raise unknown_name("camera", camera, known)
+        for stream in streams or ():
+            if stream not in self.dataset.reader.features.steps:
+                raise unknown_name("stream", stream, self.dataset.reader.features.steps)
+        first = self._first() if streams is None or cameras is None else []
+        chosen = [name for name in first if name not in known] if streams is None else streams
+        pictures = [name for name in first if name in known] if cameras is None else cameras
+        return list(dict.fromkeys([*chosen, *pictures]))
+
+    def _first(self) -> list[str]:
+        for key in self.keys:
+            try:
+                return list(self.dataset[key].streams)
+            except DataError:
+                if self.on_error == "raise":
+                    raise
+        raise ConfigError("no episode can be read")
+
+    def _read(self, key: str) -> tuple[Episode, dict[str, NDArray[Any]]] | None:
+        """An episode and its samples; None: it is skipped."""
+        try:
+            episode = self.dataset[key]
+            if self.pad_to is not None and episode.outcome.steps > self.pad_to:
+                raise ShapeError(
+                    f"{episode.outcome.steps} steps do not fit into pad_to={self.pad_to}; give "
+                    f"max_length as well",
+                    episode=key,
+                )
+            return episode, {n: np.asarray(episode.stream(n).values[:]) for n in self.names}
+        except DataError as error:
+            self._skip_or_raise(error)
+            return None
+
+    def _skip_or_raise(self, error: DataError) -> None:
+        if self.on_error == "raise":
+            raise error
+        self.skipped += 1
+        warnings.warn(f"episode skipped: {error}", stacklevel=3)
+
+    def _batch(self, samples: list[tuple[Episode, dict[str, NDArray[Any]]]]) -> RTXBatch:
+        episodes = [episode for episode, _ in samples]
+        lengths = [episode.outcome.steps for episode in episodes]
+        steps = self.pad_to or max(lengths)
+        clock = self.dataset.reader.clock.rate_hz
+        times = np.tile(np.arange(steps, dtype=np.float64) / clock, (len(samples), 1))
+        return RTXBatch(
+            keys=[episode.key for episode in episodes],
+            instructions=[episode.instruction for episode in episodes],
+            success=[episode.outcome.success for episode in episodes],
+            lengths=torch.tensor(lengths),
+            valid=torch.arange(steps) < torch.tensor(lengths)[:, None],
+            times_s=torch.from_numpy(times),
+            values={
+                name: _padded(name, [(e.key, values[name]) for e, values in samples], steps)
+                for name in self.names
+            },
+        )
+
+
+def _padded(name: str, samples: list[tuple[str, NDArray[Any]]], steps: int) -> torch.Tensor:
+    """(B, steps, ...) of samples (T, ...), zeros after their end."""
+    _, first = samples[0]
+    whole = np.zeros((len(samples), steps, *first.shape[1:]), first.dtype)
+    for row, (key, array) in zip(whole, samples, strict=True):
+        if array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:
+            raise ShapeError(
+                f"{array.dtype} of shape {array.shape[1:]}, in {samples[0][0]} it is "
+                f"{first.dtype} of {first.shape[1:]}; batches need the same",
+                episode=key,
+                stream=name,
+            )
+        row[: len(array)] = array
+    return torch.from_numpy(whole)

@@ -1,0 +1,5 @@
+"""Depth images to points."""
+
+from robocache.ops.deproject.reference import Convention, deproject
+
+__all__ = ["Convention", "deproject"]
