@@ -63,7 +63,7 @@ def fill_the_disk() -> None:
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    checkpoint.save_file = full
+    checkpoint.save_tensors = full
 
 
 def test_an_interrupted_training_reproduces(home: Path, tmp_path: Path) -> None:
