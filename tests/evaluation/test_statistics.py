@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,3 +174,19 @@ def test_mean_interval_refuses_what_it_cannot_use() -> None:
         mean_interval([1.0])
     with pytest.raises(NonFiniteError, match="value 1 is NaN"):
         mean_interval([1.0, float("nan")])
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
+def test_against_scipy_stats(confidence: float) -> None:
+    for trials in (1, 2, 7, 50, 500, 20_000):
+        for successes in {0, 1, trials // 3, trials - 1, trials}:
+            ours = Proportion.wilson(successes, trials, confidence)
+            theirs = scipy.stats.binomtest(successes, trials)
+            interval = theirs.proportion_ci(confidence, method="wilson")
+            assert (ours.low, ours.high) == pytest.approx(tuple(interval), abs=1e-12)
+            exact = mcnemar_exact(successes, trials - successes)
+            assert exact == pytest.approx(theirs.pvalue, rel=1e-9)
+    values = np.random.default_rng(0).normal(3, 2, 9)
+    ours = mean_interval(values, confidence)
+    theirs = scipy.stats.t.interval(confidence, 8, values.mean(), scipy.stats.sem(values))
+    assert (ours.low, ours.high) == pytest.approx(theirs)

@@ -257,10 +257,14 @@ def _how_judged(plan: RolloutPlan | None) -> list[str]:
     if plan is None:
         return []
     asked = "held-out phrases" if plan.env_options.get("phrases") == "held_out" else "its own words"
-    late = f"late and with losses: {', '.join(sorted(plan.latency))}" if plan.latency else "at once"
+    late = (
+        f"late and with losses: {', '.join(sorted(plan.latency))}"
+        if plan.latency
+        else "without delay"
+    )
     return [
-        f"{plan.episodes} layouts of each task, drawn with seed {plan.seed} apart from those of "
-        f"any demonstration; asked in {asked}; sensor samples arrive {late}; simulator "
+        f"{plan.episodes} layouts of each task, drawn with seed {plan.seed}, none of them in a "
+        f"demonstration; asked in {asked}; sensor samples arrive {late}; simulator "
         f"{plan.env_version}."
     ]
 

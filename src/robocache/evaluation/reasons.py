@@ -30,15 +30,17 @@ def same_episodes(plan: RolloutPlan) -> Reason:
     """On what both acted."""
     wording = ""
     if plan.env_options.get("phrases") == "held_out":
-        wording = ", and asked in phrases that no demonstration used"
+        wording = ". They were asked in phrases that no demonstration used"
     late = (
-        f"late and with losses ({', '.join(sorted(plan.latency))})" if plan.latency else "at once"
+        f"late and with losses ({', '.join(sorted(plan.latency))})"
+        if plan.latency
+        else "without delay"
     )
     tasks = "one task" if len(plan.tasks) == 1 else f"each of {len(plan.tasks)} tasks"
     return (
         "Same episodes",
-        f"Both acted in the same {plan.episodes} layouts of {tasks}, drawn with seed {plan.seed} "
-        f"apart from those of any demonstration{wording}. Sensor samples arrive {late}. Simulator: "
+        f"Both acted in the same {plan.episodes} layouts of {tasks}, drawn with seed {plan.seed}; "
+        f"no demonstration used any of them{wording}. Sensor samples arrive {late}. Simulator: "
         f"{plan.env_version}.",
     )
 
@@ -68,7 +70,7 @@ def attempts(verdicts_on_pair: int, rivals: int, declared: str | None) -> Reason
         declared: which rule was declared beforehand, in words; None: none was.
     """
     rule = (
-        f"The rule was declared beforehand: {declared}."
+        f"What is asked for was declared beforehand: {declared}."
         if declared
         else ("No slot's rule was declared beforehand for these episodes.")
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binom, binomtest, t
+from scipy.special import bdtr, ndtri, stdtrit
 
 from robocache.core.errors import ConfigError, DataError, NonFiniteError, ShapeError
 
@@ -49,8 +49,14 @@ class Proportion:
             raise DataError(f"a success rate needs at least one episode, got {trials}")
         if not 0 <= successes <= trials:
             raise DataError(f"expected 0 to {trials} successes, got {successes}")
-        interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-        return Proportion(successes, trials, float(interval.low), float(interval.high), confidence)
+        z = float(ndtri((1 + confidence) / 2))
+        share = successes / trials
+        middle = share + z * z / (2 * trials)
+        half = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
+        whole = 1 + z * z / trials
+        low = 0.0 if successes == 0 else (middle - half) / whole
+        high = 1.0 if successes == trials else (middle + half) / whole
+        return Proportion(successes, trials, low, high, confidence)
 
     @property
     def rate(self) -> float:
@@ -130,7 +136,7 @@ def mcnemar_exact(only_candidate: int, only_baseline: int) -> float:
     discordant = only_candidate + only_baseline
     if discordant == 0:
         return 1.0
-    return float(binomtest(only_candidate, discordant, 0.5).pvalue)
+    return min(1.0, 2 * float(bdtr(min(only_candidate, only_baseline), discordant, 0.5)))
 
 
 def mcnemar_power(rate_better: float, rate_worse: float, pairs: int, alpha: float) -> float:
@@ -142,6 +148,8 @@ def mcnemar_power(rate_better: float, rate_worse: float, pairs: int, alpha: floa
     the two-sided p value falls below alpha (unconditional power: Connor, 1987, without his
     normal approximation). Terms of D beyond 1e-12 of probability are left out.
     """
+    from scipy.stats import binom  # takes half a second, and only planning needs it
+
     rate = min(rate_better + rate_worse, 1.0)
     first, last = (int(binom.ppf(share, pairs, rate)) for share in (1e-12, 1 - 1e-12))
     discordant = np.arange(max(first, 1), last + 1)
@@ -229,6 +237,6 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
         raise NonFiniteError(f"value {int(np.argmin(np.isfinite(array)))} is NaN or infinite")
     count = len(array)
     mean = float(array.mean())
-    quantile = float(t.ppf((1 + confidence) / 2, count - 1))
+    quantile = float(stdtrit(count - 1, (1 + confidence) / 2))
     half = quantile * float(array.std(ddof=1)) / math.sqrt(count)
     return MeanInterval(mean, mean - half, mean + half, confidence, count)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 from robocache.core.errors import ConfigError, RunError
@@ -153,11 +154,19 @@ def _in_pool(
                 yield future.result()
 
 
-def _pool(make: Callable[[], Worker], workers: int) -> ProcessPoolExecutor:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start,
-        initargs=(make,),
-    )
+@contextmanager
+def _pool(make: Callable[[], Worker], workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes with one thread each, whatever this process uses."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = before or "1"
+    try:
+        with ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start,
+            initargs=(make,),
+        ) as pool:
+            yield pool
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
