@@ -47,3 +47,4 @@ LONG = (
     "trainer.keep_at=[1]",
     "--name=long",
 )
+TRAINED = "allow_training_episodes=true"

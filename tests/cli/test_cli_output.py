@@ -68,7 +68,9 @@ def test_the_road_in_json(home: Path) -> None:
     assert compared["baseline"]["checkpoint"] != run["checkpoint"]
 
     *told, measured = events(
-        robocache("eval", "short", "--open-loop", "dataset=demos", "samples=2", "--json")
+        robocache(
+            "eval", "short", "--open-loop", "dataset=demos", tiny.TRAINED, "samples=2", "--json"
+        )
     )
     assert told[-1]["title"] == "open loop" and told[-1]["done"] == told[-1]["total"]
     assert measured["overall"]["absolute"].keys() == {"policy", "hold", "mean"}

@@ -41,8 +41,24 @@ def judged(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("slots", "declare", "best", *slot),
             ("eval", "long", "--slot", "best", "workers=0", "--name=counts"),
             ("promote", "best", "long"),
-            ("eval", "long", "--open-loop", "dataset=demos", "samples=2", "--name=recorded"),
-            ("eval", "long@1", "--open-loop", "dataset=demos", "samples=2", "--name=recorded-1"),
+            (
+                "eval",
+                "long",
+                "--open-loop",
+                "dataset=demos",
+                tiny.TRAINED,
+                "samples=2",
+                "--name=recorded",
+            ),
+            (
+                "eval",
+                "long@1",
+                "--open-loop",
+                "dataset=demos",
+                tiny.TRAINED,
+                "samples=2",
+                "--name=recorded-1",
+            ),
             ("eval", STEER, *PLAN, "seed=9", "--name=steered"),
         ):
             said = robocache(*arguments)

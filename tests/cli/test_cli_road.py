@@ -91,7 +91,15 @@ def test_verdicts_are_exit_codes(home: Path) -> None:
 
 
 def test_open_loop(home: Path) -> None:
-    arguments = ("eval", "long", "--open-loop", "dataset=demos", "samples=2", "--name=recorded")
+    arguments = (
+        "eval",
+        "long",
+        "--open-loop",
+        "dataset=demos",
+        tiny.TRAINED,
+        "samples=2",
+        "--name=recorded",
+    )
     said = robocache(*arguments)
     assert said.code == 0, said.err
     record = RunStore().get("recorded")

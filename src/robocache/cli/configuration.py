@@ -24,8 +24,8 @@ from robocache.core.errors import ConfigError, RoboCacheError
 
 T = TypeVar("T")
 
-OPEN_TABLES = ("env.", "sensors.latency.")
-"""Tables whose keys belong to the environment, not to this package."""
+OPEN_TABLES = ("env.", "sensors.latency.", "dataset_options", "validation_options")
+"""Tables whose keys belong to the environment or to a reader, not to a verb."""
 
 
 def load(verb: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,22 @@ def inspect(dataset: Source, json: Json = False) -> None:
 
     report = run(dataset)
     conclude("data inspect", report, PROBLEMS if report["problems"] else 0)
+
+
+@data_app.command()
+def plot(
+    dataset: Source,
+    episode: Annotated[str, typer.Argument(help="Key or number of the episode.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
+    json: Json = False,
+) -> None:
+    """A page with the streams, clocks and pictures of one episode.
+
+    robocache data plot path/to/anything 0
+    """
+    from robocache.cli.plot import plot as run
+
+    conclude("data plot", run(dataset, episode, out))
 
 
 @data_app.command()

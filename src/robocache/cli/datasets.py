@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from robocache import runs
 from robocache.core.errors import ConfigError, DataError, unknown_name
@@ -53,18 +55,23 @@ def recorded_episodes(record: RunRecord) -> Path:
     return folder
 
 
-def find_dataset(store: RunStore, text: str) -> Reader:
-    """The dataset made by the run called `text`, or in the folder `text`.
+def find_dataset(store: RunStore, text: str, options: Mapping[str, Any] | None = None) -> Reader:
+    """The dataset made by the run called `text`, or at the path `text`.
+
+    Args:
+        options: given to its reader, e.g. {"split": "train"}; see `open_dataset`.
 
     Raises:
-        ConfigError: neither a run that made episodes nor a folder.
+        ConfigError: neither a run that made episodes nor a path; or its reader has no such options.
         DataError: a shard is unreadable, or not as it was collected.
         IntegrityError: the run that made it is not as it was recorded.
     """
     record = recorded(store, text)
     if record is None:
-        found = open_dataset(text)
+        found = open_dataset(text, **(options or {}))
     else:
+        if options:
+            raise ConfigError(f"dataset {text!r} is a run: its reader takes no options ({options})")
         folder = recorded_episodes(record)
         if record.status != "complete":
             raise ConfigError(
@@ -85,6 +92,14 @@ def find_dataset(store: RunStore, text: str) -> Reader:
     if isinstance(found, EpisodeStore):
         found.require_whole()
     return found
+
+
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a manifest keeps them: those about datasets only where they were given."""
+    return {k: value for k, value in settings.items() if value or k not in _ONLY_IF_GIVEN}
+
+
+_ONLY_IF_GIVEN = ("dataset_options", "validation", "validation_options", "allow_training_episodes")
 
 
 def keep_keys(dataset: Reader, *, require_success: bool, hold_out: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,8 @@ from robocache.cli.collect import (
     make_plan,
 )
 from robocache.cli.configuration import load
-from robocache.cli.datasets import find_dataset, require_sound
+from robocache.cli.datasets import find_dataset, given, require_sound
+from robocache.cli.overlap import require_unseen, training_episodes
 from robocache.cli.policies import find_policy, is_outside, sound_checkpoint
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError, unknown_name
@@ -222,20 +223,29 @@ def print_closed_loop(result: ClosedLoopResult) -> None:
 def evaluate_recordings(
     store: RunStore, policy: str, overrides: Sequence[str], name: str | None = None
 ) -> tuple[Run, OpenLoopResult]:
-    """Open loop on a dataset, or the result of the same command before; printed, kept in a run."""
+    """Open loop on a dataset, or the result of the same command before; printed, kept in a run.
+
+    Raises:
+        ConfigError: the policy was trained on some of the episodes, by content.
+    """
     config, asked = load("open_loop", OpenLoopConfig, overrides)
     if is_outside(policy):
         raise ConfigError(f"{policy} is code: errors on recordings are for checkpoints alone")
     path, sha256 = sound_checkpoint(store, policy)
     loaded = load_policy(path)
-    dataset = find_dataset(store, config.dataset)
+    dataset = find_dataset(store, config.dataset, config.dataset_options)
     known = dataset.keys()
     keys = list(config.episodes) or known
     for key in keys:
         if key not in known:
             raise unknown_name(f"episode of {dataset.name}", key, known)
+    if not config.allow_training_episodes:
+        trained = training_episodes(store, path, sha256)
+        if trained is None:
+            console.print("not known: which episodes the policy was trained on")
+        require_unseen(trained or {}, dataset, keys)
     window = Window(loaded.inputs, loaded.action, loaded.rate_hz, loaded.config.horizon)
-    settings = {**asked, "dataset": dataset.fingerprint, "policy": sha256}
+    settings = {**given(asked), "dataset": dataset.fingerprint, "policy": sha256}
     with store.begin(
         "open-loop",
         settings,

@@ -25,6 +25,7 @@ class Inputs:
     """What a run reads, as far as its verb reads it, and where any of it is not what it was."""
 
     dataset: Reader | None = None
+    validation: Reader | None = None
     checkpoint: Path | None = None
     source: PolicySource | None = None
     plan: RolloutPlan | None = None
@@ -49,14 +50,22 @@ def find_inputs(store: RunStore, original: KnownRun) -> Inputs:
         source, sha256 = _find_policy(store, original, config["policy"])
         changed = next(differences(config["policy"], sha256, f"source of {source.name}"), None)
         return Inputs(plan=plan, source=source, difference=changed, drift=drift)
-    dataset = _find_dataset(store, original)
-    name = f"dataset {dataset.name}, fingerprint"
-    changed = next(differences(config["dataset"], dataset.fingerprint, name), None)
-    if changed is not None:
-        return Inputs(difference=changed)
+    found: dict[str, Reader] = {}
+    for role in ("dataset", "validation"):
+        if not config.get(role):
+            continue
+        found[role] = _find_dataset(store, original, role)
+        name = f"{role} {found[role].name}, fingerprint"
+        changed = next(differences(config[role], found[role].fingerprint, name), None)
+        if changed is not None:
+            return Inputs(difference=changed)
     wanted = [config["policy"]] if verb == "open-loop" else config["init_from"]
     checkpoints = [_find_checkpoint(store, original, sha256) for sha256 in wanted]
-    return Inputs(dataset=dataset, checkpoint=next(iter(checkpoints), None))
+    return Inputs(
+        dataset=found["dataset"],
+        validation=found.get("validation"),
+        checkpoint=next(iter(checkpoints), None),
+    )
 
 
 def _recorded_plan(verb: str, config: Mapping[str, Any]) -> tuple[RolloutPlan, str]:
@@ -93,23 +102,30 @@ def _plan_of_today(plan: RolloutPlan) -> RolloutPlan:
     )
 
 
-def _find_dataset(store: RunStore, original: KnownRun) -> Reader:
-    """The dataset by the name of the run that made it, else where the manifest says it was."""
-    manifest, expected = original.manifest, original.config["dataset"]
+def _find_dataset(store: RunStore, original: KnownRun, role: str) -> Reader:
+    """The dataset by the name of the run that made it, else where the manifest says it was.
+
+    Args:
+        role: "dataset" or "validation".
+    """
+    manifest, expected = original.manifest, original.config[role]
+    options = original.config.get(f"{role}_options", {})
     (name,) = manifest["datasets"]
+    name = name if role == "dataset" else manifest["sources"][role]
     places = [name] if any((r.folder / EPISODES).is_dir() for r in store.runs(run_id=name)) else []
-    path = Path(manifest["directory"], manifest["sources"].get("dataset", name))
-    if path.is_dir():
+    path = Path(manifest["directory"], manifest["sources"].get(role, name))
+    if path.exists():
         places.append(str(path))
-    found = [find_dataset(store, place) for place in places]
+    found = [find_dataset(store, place, options) for place in places]
     for dataset in found:
         if dataset.fingerprint == expected:
             return dataset
     if found:
         return found[0]
     raise ConfigError(
-        f"dataset {name!r} (fingerprint {expected[:12]}), which run {original.name!r} read, is "
-        f"missing: there is no such run with episodes in {home()}, and no folder {path}; restore it"
+        f"{role} {name!r} (fingerprint {expected[:12]}), which run {original.name!r} read, is "
+        f"missing: there is no such run with episodes in {home()}, and nothing at {path}; "
+        f"restore it"
     )
 
 

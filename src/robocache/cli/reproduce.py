@@ -210,15 +210,15 @@ def _open_loop(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
 def _train(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
     assert inputs.dataset is not None
     config = from_record(original.config)
-    trainer = replace(config.trainer, threads=torch.get_num_threads())
     return train_one(
         store,
-        replace(config, trainer=trainer),
+        replace(config, trainer=replace(config.trainer, threads=torch.get_num_threads())),
         original.config,
         inputs.dataset,
         inputs.checkpoint,
         name=original.name,
         sources=original.manifest["sources"],
+        validation=inputs.validation,
     )
 
 

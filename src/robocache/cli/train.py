@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from robocache.cli.configuration import build, load
-from robocache.cli.datasets import find_dataset, keep_keys, require_sound
+from robocache.cli.datasets import find_dataset, given, keep_keys, require_sound
 from robocache.cli.evaluate import evaluate_closed_loop
+from robocache.cli.overlap import keep_training_episodes, learned_from, require_unseen
 from robocache.cli.policies import sound_checkpoint
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError
+from robocache.core.policy import EvaluationCallback
 from robocache.core.seeding import derive_seed
+from robocache.core.statistics import Statistics
 from robocache.core.window import StreamInput, Window
-from robocache.datasets import Reader, WindowSampler, WindowTable, compute_statistics
+from robocache.datasets import Loader, Reader, WindowTable, compute_statistics
 from robocache.datasets.statistics import relative_statistics
+from robocache.evaluation.open_loop import PREDICTORS, OpenLoopConfig, evaluate_open_loop
 from robocache.learning import TrainerConfig, train
 from robocache.policies import FlowConfig, FlowPolicy, load_policy
 from robocache.policies.flow.policy import relative_name, require_comparable
@@ -59,6 +63,12 @@ class TrainConfig:
             `trainer.evaluate_every` steps.
         trainer: how.
         policy: what is trained; None where `init_from` says it.
+        dataset_options: given to the dataset's reader, e.g. {split: train}.
+        validation: recordings that checkpoints are judged on, instead of by `evaluate`, and the
+            last one always is; a folder, or the name of a collection.
+        validation_options: given to its reader.
+        allow_training_episodes: let episodes of the training be among those of `validation`.
+        workers: processes that decode pictures and videos. Changes nothing in the result.
     """
 
     dataset: str
@@ -69,6 +79,11 @@ class TrainConfig:
     evaluate: tuple[str, ...]
     trainer: TrainerConfig
     policy: PolicyConfig | None = None
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    validation: str | None = None
+    validation_options: Mapping[str, Any] = field(default_factory=dict)
+    allow_training_episodes: bool = False
+    workers: int = 0
 
 
 def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
@@ -81,12 +96,17 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
             if text.startswith(("policy=", "policy.")):
                 raise ConfigError(f"{text}: init_from keeps the policy of its checkpoint")
     store = RunStore()
-    dataset = find_dataset(store, config.dataset)
+    dataset = find_dataset(store, config.dataset, config.dataset_options)
+    validation = None
+    if config.validation is not None:
+        validation = find_dataset(store, config.validation, config.validation_options)
     start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
     sources = {"dataset": config.dataset}
+    if config.validation is not None:
+        sources["validation"] = config.validation
     if start is not None:
         sources["checkpoint"] = str(start)
-    recorded = to_record(plain, dataset, start)
+    recorded = to_record(plain, dataset, start, validation)
     runs = []
     for seed in config.seeds:
         run = train_one(
@@ -97,6 +117,7 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
             start,
             name=name if name is None or len(config.seeds) == 1 else f"{name}-seed{seed}",
             sources=sources,
+            validation=validation,
         )
         if run.record.status != "complete":  # as it was found
             path = last_checkpoint(run)
@@ -105,10 +126,15 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
     return runs
 
 
-def to_record(plain: Mapping[str, Any], dataset: Reader, start: Path | None) -> dict[str, Any]:
+def to_record(
+    plain: Mapping[str, Any], dataset: Reader, start: Path | None, validation: Reader | None
+) -> dict[str, Any]:
     """The configuration as a manifest keeps it: inputs by their hashes, not by their names."""
     parents = [] if start is None else [verify_checkpoint(start)]
-    recorded = {**plain, "dataset": dataset.fingerprint, "init_from": parents}
+    recorded = {**given(plain), "dataset": dataset.fingerprint, "init_from": parents}
+    del recorded["workers"]
+    if validation is not None:
+        recorded["validation"] = validation.fingerprint
     if start is not None:
         del recorded["policy"]
     return recorded
@@ -133,6 +159,7 @@ def train_one(
     *,
     name: str | None,
     sources: Mapping[str, str],
+    validation: Reader | None = None,
 ) -> Run:
     """The run of one training seed.
 
@@ -141,6 +168,7 @@ def train_one(
         recorded: the same for the manifest, see `to_record`.
         start: the checkpoint to start from.
         name, sources: see `RunStore.begin`.
+        validation: recordings to judge on.
     """
     keys = keep_keys(dataset, require_success=config.require_success, hold_out=config.hold_out)
     if not keys:
@@ -148,6 +176,8 @@ def train_one(
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     threads = {"torch": torch.get_num_threads()}
+    if validation is not None and not config.allow_training_episodes:
+        require_unseen(learned_from(store, start, dataset, keys), validation, validation.keys())
     (seed,) = config.seeds
     with store.begin(
         "train",
@@ -164,21 +194,31 @@ def train_one(
             console.print(f"run {run.id} is complete; nothing to do")
             return run
         console.print(f"run {run.id}: {len(keys)} of {len(dataset)} episodes of {dataset.name}")
+        keep_training_episodes(run.folder, learned_from(store, start, dataset, keys))
         policy, table = prepare(config, dataset, keys, seed, start)
-        sampler = WindowSampler(table, config.trainer.batch_size, seed)
-        with progress("train", "steps") as say:
+        judge = judge_by(store, config.evaluate, policy, validation)
+        loader = Loader(
+            table,
+            config.trainer.batch_size,
+            seed,
+            workers=config.workers,
+            pin_memory=config.trainer.device.startswith("cuda"),
+        )
+        with loader, progress("train", "steps") as say:
             path = train(
                 policy,
-                sampler,
+                loader,
                 config.trainer,
                 run=run,
                 store=store,
                 seed=seed,
                 progress=say,
-                evaluate=functools.partial(judge_on_the_way, store, config.evaluate),
+                evaluate=judge,
             )
         sha256 = verify_checkpoint(path)
-        run.finish({"steps": config.trainer.steps, "checkpoint": sha256, "windows": len(table)})
+        figures = {"steps": config.trainer.steps, "checkpoint": sha256, "windows": len(table)}
+        last = {} if validation is None else judge(path, config.trainer.steps)
+        run.finish({**figures, **last})
         return run
 
 
@@ -189,6 +229,29 @@ def judge_on_the_way(
     success = evaluate_closed_loop(store, str(path), settings).result().overall
     console.print(f"step {step}: success {success}")
     return {"success": success.rate}
+
+
+def judge_by(
+    store: RunStore, settings: Sequence[str], policy: FlowPolicy, validation: Reader | None
+) -> EvaluationCallback:
+    """How checkpoints are judged: in simulation, or on recordings where there are any."""
+    if validation is None:
+        return functools.partial(judge_on_the_way, store, settings)
+    window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
+    table = WindowTable((validation[key] for key in validation.keys()), window)  # noqa: SIM118
+    return functools.cache(functools.partial(judge_on_recordings, table))
+
+
+def judge_on_recordings(table: WindowTable, path: Path, step: int) -> dict[str, float]:
+    """Open-loop errors of the checkpoint at `path`; an evaluation callback."""
+    policy = load_policy(path)
+    mean = policy.statistics[policy.action].mean.reshape(-1)
+    errors = evaluate_open_loop(policy, table, mean, OpenLoopConfig("", samples=4)).overall()
+    console.print(
+        f"step {step}: validation error "
+        + ", ".join(f"{name} {errors[name]:.4g}" for name in PREDICTORS)
+    )
+    return {f"validation_{name}": errors[name] for name in PREDICTORS}
 
 
 def prepare(
@@ -206,6 +269,7 @@ def prepare(
     table = WindowTable((dataset[key] for key in keys), window)
     names = [*(view.stream for view in wanted.inputs), wanted.action]
     statistics = compute_statistics((dataset[key] for key in keys), names, dataset.fingerprint)
+    require_readable(wanted.inputs, table, statistics)
     reference = wanted.network.relative_to
     if reference:
         require_comparable(reference, wanted.action, table.specs)
@@ -222,6 +286,19 @@ def prepare(
         statistics=statistics,
     )
     return policy, table
+
+
+def require_readable(
+    inputs: Sequence[StreamInput], table: WindowTable, statistics: Statistics
+) -> None:
+    """Refuse pictures of floats, which are neither colours nor depth in millimetres."""
+    for view in inputs:
+        spec = table.specs[view.stream]
+        if view.stream not in statistics.streams and not spec.dtype.startswith("uint"):
+            raise ConfigError(
+                f"the policy cannot read {view.stream!r}, {spec.dtype} {spec.shape}: pictures are "
+                f"uint8 colours or uint16 depth in millimetres"
+            )
 
 
 def last_checkpoint(run: Run) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,24 +11,9 @@ from numpy.typing import NDArray
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError
 from robocache.core.window import Window
-from robocache.datasets.windows import Batch, WindowSampler, WindowTable
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a sample comes from.
-
-    Attributes:
-        episode: key of the episode.
-        source: file of the episode, within the dataset.
-        step: number of the action at which the sample was taken.
-        now_s: time of that action on the episode's clock, seconds.
-    """
-
-    episode: str
-    source: str
-    step: int
-    now_s: float
+from robocache.datasets.origin import Origin
+from robocache.datasets.sampler import WindowSampler
+from robocache.datasets.windows import Batch, WindowTable
 
 
 class Epochs:
@@ -60,10 +43,8 @@ class Epochs:
         seed: int,
         shuffle: bool = True,
     ) -> None:
-        self._sources: list[str] = []
-        self.table = WindowTable(self._noted(episodes), window)
+        self.table = WindowTable(episodes, window)
         self.sampler = WindowSampler(self.table, batch_size, seed, shuffle)
-        self._first_row = np.searchsorted(self.table.episode_of, np.arange(len(self.table.keys)))
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -75,25 +56,14 @@ class Epochs:
 
     def origins(self, rows: NDArray[np.int64]) -> list[Origin]:
         """Where the windows in these rows of the table come from."""
-        origins = []
-        for row in rows.tolist():
-            episode = int(self.table.episode_of[row])
-            origins.append(
-                Origin(
-                    episode=self.table.keys[episode],
-                    source=self._sources[episode],
-                    step=row - int(self._first_row[episode]),
-                    now_s=float(self.table.now_s[row]),
-                )
-            )
-        return origins
+        return self.table.origins(rows)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the epochs stand, as JSON, with what they must be loaded into."""
         return {
             **self.sampler.state_dict(),
             "shuffle": self.sampler.shuffle,
-            "samples": self._samples_digest(),
+            "samples": self.table.digest(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -108,20 +78,7 @@ class Epochs:
                 raise ConfigError(f"cannot resume: {name} was {state.get(name)}, is {here[name]}")
         self.sampler.load_state_dict(state)
 
-    def _noted(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
-        for episode in episodes:
-            self._sources.append(episode.provenance.source)
-            yield episode
-
     def _left(self) -> int:
         """Batches left in the epoch under way."""
         position = int(self.sampler.state_dict()["position"])
         return (len(self.table) - position) // self.sampler.batch_size
-
-    def _samples_digest(self) -> str:
-        """sha256 over which samples there are: episodes, times and the window."""
-        digest = hashlib.sha256(repr(self.table.window).encode())
-        digest.update("\n".join(self.table.keys).encode())
-        digest.update(self.table.episode_of.tobytes())
-        digest.update(self.table.now_s.tobytes())
-        return digest.hexdigest()

@@ -54,6 +54,34 @@ def split_keys(dataset: Reader, parts: Mapping[str, float]) -> dict[str, list[st
     return {name: [k for k in all_keys if k in keys] for name, keys in chosen.items()}
 
 
+def shared_episodes(first: Reader, second: Reader) -> list[tuple[str, str]]:
+    """Keys (in the first, in the second) of episodes with equal content; reads all of both."""
+    keys_of: dict[str, list[str]] = defaultdict(list)
+    mine, theirs = first.keys(), second.keys()
+    for key in mine:
+        keys_of[content_hash(first[key])].append(key)
+    return [(one, key) for key in theirs for one in keys_of.get(content_hash(second[key]), [])]
+
+
+def require_disjoint(train: Reader, validation: Reader) -> None:
+    """Refuse to validate on what is trained on, whatever the episodes are called.
+
+    Streams must have the same names in both; lists of keys are given as `select(dataset, keys)`.
+
+    Raises:
+        ConfigError: episodes with equal content are in both; names their keys.
+    """
+    shared = shared_episodes(train, validation)
+    if shared:
+        pairs = ", ".join(f"{mine} = {theirs}" for mine, theirs in shared[:50])
+        more = f" and {len(shared) - 50} more" if len(shared) > 50 else ""
+        count = len({theirs for _, theirs in shared})
+        raise ConfigError(
+            f"{count} of {len(validation)} episodes to validate on are trained on, too "
+            f"({train.name} = {validation.name}: {pairs}{more}); leave them out of one side"
+        )
+
+
 def _counts(parts: Mapping[str, float], episodes: int) -> dict[str, int]:
     if not parts or any(not value > 0 for value in parts.values()):
         raise ConfigError(f"parts need a positive share or number each, got {dict(parts)}")

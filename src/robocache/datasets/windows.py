@@ -6,9 +6,10 @@ streams are held in memory, lazy frames (video) are decoded when a batch asks fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,16 +18,16 @@ from numpy.typing import NDArray
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, DataError, ShapeError
 from robocache.core.seeding import generator
-from robocache.core.stream import Method, Stream, StreamSpec
+from robocache.core.stream import Stream, StreamSpec
 from robocache.core.window import Observation, Window
 from robocache.datasets.alignment import (
     action_alignment,
     check_inputs,
-    mask_invalid,
     plan_actions,
     plan_input,
 )
-from robocache.ops.resample import ResamplePlan, apply_plan
+from robocache.datasets.origin import Origin
+from robocache.datasets.window_column import Column, FrameColumns
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class Batch:
         actions: (B, H, A) float32.
         action_valid: (B, H) bool, False past the end of the episode.
         index: (B,) int64 row numbers in the table.
+        embodiments: B names of robots, in a mixture; empty where there is one dataset.
     """
 
     values: Mapping[str, torch.Tensor]
@@ -50,69 +52,63 @@ class Batch:
     actions: torch.Tensor
     action_valid: torch.Tensor
     index: NDArray[np.int64]
+    embodiments: list[str] = field(default_factory=list)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         if device.type == "cpu":
             return self
+        return self._each(lambda tensor: tensor.to(device))
+
+    def pinned(self) -> Batch:
+        """The same batch in page-locked memory, from where it goes faster to a CUDA device."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         return replace(
             self,
-            values={name: value.to(device) for name, value in self.values.items()},
-            valid={name: value.to(device) for name, value in self.valid.items()},
-            age_s={name: value.to(device) for name, value in self.age_s.items()},
-            actions=self.actions.to(device),
-            action_valid=self.action_valid.to(device),
+            values={name: change(value) for name, value in self.values.items()},
+            valid={name: change(value) for name, value in self.valid.items()},
+            age_s={name: change(value) for name, value in self.age_s.items()},
+            actions=change(self.actions),
+            action_valid=change(self.action_valid),
         )
 
 
-class _Column:
-    """One input over all windows: the samples of every episode, and which of them are read."""
+class FrameReader(Protocol):
+    """Reads the frames of windows, here or in another process."""
 
-    def __init__(self, streams: list[Stream], plans: list[ResamplePlan], method: Method) -> None:
-        self.spec = streams[0].spec
-        self.method = method
-        starts = np.cumsum([0, *(len(stream) for stream in streams)])
-        self.left, self.right, self.weight, self.valid, self.age_s = (
-            torch.cat(parts)
-            for parts in zip(
-                *(
-                    (p.left + int(start), p.right + int(start), p.weight, p.valid, p.age_s)
-                    for p, start in zip(plans, starts[:-1], strict=True)
-                ),
-                strict=True,
-            )
-        )
-        self._starts = starts
-        self._lazy = [s.values for s in streams if not isinstance(s.values, np.ndarray)]
-        if self._lazy:
-            if method not in ("previous", "nearest"):
-                raise ConfigError(f"frames cannot be interpolated; {method!r} was asked for")
-            self._lazy = [stream.values for stream in streams]
-            return
-        # One spare row of zeros: an empty last stream still has a row to point at.
-        spare = np.zeros((1, *self.spec.shape), self.spec.dtype)
-        arrays = [np.asarray(stream.values) for stream in streams]
-        self._values = torch.from_numpy(np.concatenate([*arrays, spare]))
+    def read(self, rows: NDArray[np.int64], /) -> Any: ...
 
-    def read(self, rows: torch.Tensor) -> torch.Tensor:
-        """(B, O, ...) aligned values of these windows, zeros where invalid."""
-        valid = self.valid[rows]
-        if self._lazy:
-            return mask_invalid(self._frames(self.left[rows]), valid)
-        plan = ResamplePlan(
-            self.left[rows], self.right[rows], self.weight[rows], valid, self.age_s[rows]
-        )
-        return mask_invalid(apply_plan(self._values, plan, method=self.method), valid)
 
-    def _frames(self, rows: torch.Tensor) -> torch.Tensor:
-        wanted = rows.reshape(-1).numpy()
-        episodes = np.searchsorted(self._starts, wanted, side="right") - 1
-        out = np.empty((len(wanted), *self.spec.shape), self.spec.dtype)
-        for episode in np.unique(episodes):
-            mine = np.flatnonzero(episodes == episode)
-            if episode < len(self._lazy) and len(self._lazy[episode]):
-                out[mine] = self._lazy[episode][wanted[mine] - self._starts[episode]]
-        return torch.from_numpy(out).reshape(*rows.shape, *self.spec.shape)
+class Windows(Protocol):
+    """What training samples are drawn from: a `WindowTable`, or several as a `Mixture`."""
+
+    @property
+    def window(self) -> Window: ...
+    @property
+    def specs(self) -> Mapping[str, StreamSpec]: ...
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: NDArray[np.int64], /, frames: Any = None) -> Batch:
+        """The windows in these rows; `frames`: what `frame_reader` read for the same rows."""
+        ...
+
+    def frame_reader(self) -> FrameReader | None:
+        """Decodes what is not in memory; None: everything is."""
+        ...
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Row numbers of one shuffled epoch; a function of (seed, epoch) alone."""
+        ...
+
+    def origins(self, rows: NDArray[np.int64]) -> list[Origin]:
+        """Where the windows in these rows come from."""
+        ...
+
+    def digest(self) -> str:
+        """sha256 over which samples there are."""
+        ...
 
 
 class WindowTable:
@@ -135,6 +131,7 @@ class WindowTable:
         self.window = window
         self.keys: list[str] = []
         self.instructions: list[str] = []
+        self.sources: list[str] = []
         names = [view.stream for view in window.inputs]
         streams: dict[str, list[Stream]] = {name: [] for name in [*names, window.action]}
         moments: list[NDArray[np.float64]] = []
@@ -144,13 +141,14 @@ class WindowTable:
             moments.append(streams[window.action][-1].times_s)
             self.keys.append(episode.key)
             self.instructions.append(episode.instruction)
+            self.sources.append(episode.provenance.source)
         if not self.keys:
             raise ConfigError("no episodes to take windows from (were all filtered out?)")
         self.specs: dict[str, StreamSpec] = {name: kept[0].spec for name, kept in streams.items()}
         self.now_s = np.concatenate(moments)
         self.episode_of = np.repeat(np.arange(len(moments)), [len(m) for m in moments])
         self._columns = {
-            view.stream: _Column(
+            view.stream: Column(
                 streams[view.stream],
                 [
                     plan_input(view, self.specs[view.stream], s.times_s, s.usable_s(), now)
@@ -160,7 +158,7 @@ class WindowTable:
             )
             for view in window.inputs
         }
-        self._actions = _Column(
+        self._actions = Column(
             streams[window.action],
             [
                 plan_actions(window, s, now)
@@ -172,11 +170,17 @@ class WindowTable:
     def __len__(self) -> int:
         return len(self.now_s)
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """The windows in these rows."""
+    def batch(
+        self, rows: NDArray[np.int64], /, frames: Mapping[str, torch.Tensor] | None = None
+    ) -> Batch:
+        """The windows in these rows; `frames`: what `frame_reader` read for the same rows."""
         index = torch.from_numpy(rows)
+        read = frames or {}
         return Batch(
-            values={name: column.read(index) for name, column in self._columns.items()},
+            values={
+                name: read[name] if name in read else column.read(index)
+                for name, column in self._columns.items()
+            },
             valid={name: column.valid[index] for name, column in self._columns.items()},
             age_s={name: column.age_s[index] for name, column in self._columns.items()},
             instructions=[self.instructions[self.episode_of[row]] for row in rows],
@@ -195,6 +199,36 @@ class WindowTable:
             instruction=batch.instructions[0],
             now_s=float(self.now_s[row]),
         )
+
+    def frame_reader(self) -> FrameColumns | None:
+        """Decodes the streams that are not in memory; None: all are."""
+        columns = {n: c.frames for n, c in self._columns.items() if c.frames is not None}
+        return FrameColumns(columns) if columns else None
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Row numbers of one shuffled epoch; a function of (seed, epoch) alone."""
+        return generator(seed, "window-order", epoch).permutation(len(self))
+
+    def origins(self, rows: NDArray[np.int64]) -> list[Origin]:
+        """Where the windows in these rows come from."""
+        first = np.searchsorted(self.episode_of, np.arange(len(self.keys)))
+        return [
+            Origin(
+                episode=self.keys[episode],
+                source=self.sources[episode],
+                step=row - int(first[episode]),
+                now_s=float(self.now_s[row]),
+            )
+            for row, episode in zip(rows.tolist(), self.episode_of[rows].tolist(), strict=True)
+        ]
+
+    def digest(self) -> str:
+        """sha256 over which samples there are: episodes, times and the window."""
+        digest = hashlib.sha256(repr(self.window).encode())
+        digest.update("\n".join(self.keys).encode())
+        digest.update(self.episode_of.tobytes())
+        digest.update(self.now_s.tobytes())
+        return digest.hexdigest()
 
     def rows_of(self, key: str) -> NDArray[np.int64]:
         """Row numbers of one episode's windows, in time order."""
@@ -216,78 +250,3 @@ def checked_stream(episode: Episode, name: str, like: StreamSpec | None) -> Stre
         file = episode.provenance.source if recorded else ""
         raise error.located(episode=episode.key, stream=name, file=file or None) from None
     return stream
-
-
-class WindowSampler:
-    """An endless stream of shuffled batches whose state is two numbers.
-
-    The order of epoch e is a permutation drawn from (seed, e) alone, so the batch after any state
-    is the same in every process, after any restart.
-
-    Args:
-        table: the windows.
-        batch_size: windows per batch; an epoch's last, smaller batch is left out unless the table
-            is smaller than one batch.
-        seed: root seed of the order.
-        shuffle: False: in the order of the table, every epoch.
-    """
-
-    def __init__(
-        self, table: WindowTable, batch_size: int, seed: int, shuffle: bool = True
-    ) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-        self.table = table
-        self.batch_size = min(batch_size, len(table))
-        self.seed = seed
-        self.shuffle = shuffle
-        self._epoch = 0
-        self._position = 0
-        self._order = self._shuffled()
-
-    def __iter__(self) -> WindowSampler:
-        return self
-
-    def __next__(self) -> Batch:
-        return self.table.batch(self.next_rows())
-
-    def next_rows(self) -> NDArray[np.int64]:
-        """Row numbers of the next batch."""
-        if self._position + self.batch_size > len(self._order):
-            self._epoch += 1
-            self._position = 0
-            self._order = self._shuffled()
-        rows = self._order[self._position : self._position + self.batch_size]
-        self._position += self.batch_size
-        return rows
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the sampler stands, with what it must be loaded into."""
-        return {
-            "epoch": self._epoch,
-            "position": self._position,
-            "seed": self.seed,
-            "batch_size": self.batch_size,
-            "windows": len(self.table),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state.
-
-        Raises:
-            ConfigError: the state belongs to other data, another seed or another batch size.
-        """
-        here = self.state_dict()
-        for name in ("seed", "batch_size", "windows"):
-            if state.get(name) != here[name]:
-                raise ConfigError(
-                    f"cannot resume the sampler: {name} was {state.get(name)}, is {here[name]}"
-                )
-        self._epoch = int(state["epoch"])
-        self._position = int(state["position"])
-        self._order = self._shuffled()
-
-    def _shuffled(self) -> NDArray[np.int64]:
-        if not self.shuffle:
-            return np.arange(len(self.table))
-        return generator(self.seed, "window-order", self._epoch).permutation(len(self.table))

@@ -97,49 +97,49 @@ def draw_lines(lines: Sequence[Line], name: str) -> Markup:
         raise ShapeError(f"chart {name!r} needs lines of one length, got {sorted(shapes)}")
     top = max(float(np.nanmax(values)) for values in drawn) or 1.0
     steps = np.arange(1, len(drawn[0]) + 1, dtype=np.float64)
-    across = _scale(steps[0], steps[-1], LEFT, RIGHT)
-    up = _scale(0.0, top, BOTTOM, TOP)
-    parts = [_axes(steps[0], steps[-1], 0.0, top, across, up, logarithmic=False)]
+    across = scale(steps[0], steps[-1], LEFT, RIGHT)
+    up = scale(0.0, top, BOTTOM, TOP)
+    parts = [axes(steps[0], steps[-1], 0.0, top, across, up, logarithmic=False)]
     for line, values in zip(lines, drawn, strict=True):
-        parts.append(f'<path class="line {line.style}" d="{_path(across(steps), up(values))}"/>')
-    return _svg(parts, name)
+        parts.append(f'<path class="line {line.style}" d="{path(across(steps), up(values))}"/>')
+    return svg(parts, name)
 
 
 def _curve(steps: Floats, values: Floats, logarithmic: bool, name: str) -> Markup:
     if not len(steps):
-        return _svg([f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'], name)
+        return svg([f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'], name)
     low, high = float(values.min()), float(values.max())
     if low == high:
         low, high = low - (abs(low) or 1.0) / 10, high + (abs(high) or 1.0) / 10
     view: Callable[[Floats], Floats] = np.log10 if logarithmic else np.asarray
-    scale = _scale(float(view(np.array(low))), float(view(np.array(high))), BOTTOM, TOP)
-    across = _scale(steps[0], steps[-1], LEFT, RIGHT)
+    upwards = scale(float(view(np.array(low))), float(view(np.array(high))), BOTTOM, TOP)
+    across = scale(steps[0], steps[-1], LEFT, RIGHT)
 
     def up(numbers: Floats) -> Floats:
-        return scale(view(np.asarray(numbers)))
+        return upwards(view(np.asarray(numbers)))
 
-    parts = [_axes(steps[0], steps[-1], low, high, across, up, logarithmic)]
+    parts = [axes(steps[0], steps[-1], low, high, across, up, logarithmic)]
     groups = np.array_split(np.arange(len(steps)), min(len(steps), MAX_POINTS))
     middle = across(np.array([steps[g].mean() for g in groups]))
     if len(steps) > MAX_POINTS:
         least, most = (up(np.array([f(values[g]) for g in groups])) for f in (np.min, np.max))
-        band = _path(np.append(middle, middle[::-1]), np.append(least, most[::-1]))
+        band = path(np.append(middle, middle[::-1]), np.append(least, most[::-1]))
         parts.append(f'<path class="band" d="{band}Z"/>')
     means = up(np.array([values[g].mean() for g in groups]))
     if len(steps) == 1:
         parts.append(f'<circle class="dot" cx="{middle[0]:.1f}" cy="{means[0]:.1f}" r="2.5"/>')
-    parts.append(f'<path class="line curve" d="{_path(middle, means)}"/>')
-    return _svg(parts, name)
+    parts.append(f'<path class="line curve" d="{path(middle, means)}"/>')
+    return svg(parts, name)
 
 
-def _scale(low: float, high: float, start: float, stop: float) -> Callable[[Floats], Floats]:
-    """From [low, high] to [start, stop]; a single value comes to the middle."""
+def scale(low: float, high: float, start: float, stop: float) -> Callable[[Floats], Floats]:
+    """A map from [low, high] to [start, stop]; a single value comes to the middle."""
     if low == high:
         return lambda values: np.full(np.shape(values), (start + stop) / 2)
     return lambda values: start + (np.asarray(values) - low) / (high - low) * (stop - start)
 
 
-def _axes(
+def axes(
     first: float,
     last: float,
     low: float,
@@ -147,14 +147,16 @@ def _axes(
     across: Callable[[Floats], Floats],
     up: Callable[[Floats], Floats],
     logarithmic: bool,
+    *,
+    whole: bool = True,
 ) -> str:
-    """Grid lines and their labels."""
+    """Grid lines and their labels; `whole`: along the bottom only whole numbers."""
     parts = []
     for tick in decades(low, high) if logarithmic else ticks(low, high, 4):
         y = float(up(np.array(tick)))
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
         parts.append(f'<text class="down" x="{LEFT - 6}" y="{y + 4:.1f}">{_short(tick)}</text>')
-    for tick in ticks(first, last, 5, whole=True):
+    for tick in ticks(first, last, 5, whole=whole):
         x = float(across(np.array(tick)))
         parts.append(f'<text class="along" x="{x:.1f}" y="{HEIGHT - 6}">{_short(tick)}</text>')
     return "".join(parts)
@@ -187,7 +189,7 @@ def _short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _path(xs: Floats, ys: Floats) -> str:
+def path(xs: Floats, ys: Floats) -> str:
     """Straight lines through the points; a point that is not finite is a gap."""
     text, pen = "", "M"
     for x, y in zip(xs, ys, strict=True):
@@ -199,7 +201,7 @@ def _path(xs: Floats, ys: Floats) -> str:
     return text
 
 
-def _svg(parts: Sequence[str], name: str) -> Markup:
+def svg(parts: Sequence[str], name: str) -> Markup:
     return Markup(
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(name)}">{"".join(parts)}</svg>'

@@ -6,7 +6,7 @@ Letters: W windows, H horizon, A action dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -24,10 +24,12 @@ class OpenLoopConfig:
 
     Attributes:
         dataset: path or name.
+        dataset_options: given to its reader, e.g. {split: val}.
         episodes: keys; empty: all.
         samples: chunks drawn per window and averaged.
         stride: every how many windows one is judged.
         seed: root seed of the draws.
+        allow_training_episodes: also judge on what the policy was trained on.
     """
 
     dataset: str
@@ -35,6 +37,8 @@ class OpenLoopConfig:
     samples: int = 16
     stride: int = 1
     seed: int = 0
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    allow_training_episodes: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.stride < 1:

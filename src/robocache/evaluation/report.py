@@ -124,6 +124,21 @@ def write_report(path: Path, data: ReportData) -> None:
 
 def render_report(data: ReportData) -> str:
     """The page as HTML. It loads nothing from anywhere; the same data gives the same bytes."""
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            tasks=sorted(data.tasks, key=lambda row: row.task),
+            charts=[draw(curve) for curve in data.curves],
+            raster=(WIDTH, HEIGHT),
+            manifests=[(name, _entries(manifest)) for name, manifest in data.manifests],
+        )
+    )
+
+
+def page_environment() -> Environment:
+    """The templates, with the filters that they use."""
     environment = Environment(
         loader=PackageLoader("robocache.evaluation"),
         autoescape=True,
@@ -139,13 +154,7 @@ def render_report(data: ReportData) -> str:
         breakable=_breakable,
         data_uri=lambda png: "data:image/png;base64," + base64.b64encode(png).decode(),
     )
-    return environment.get_template("report.html.j2").render(
-        data=data,
-        tasks=sorted(data.tasks, key=lambda row: row.task),
-        charts=[draw(curve) for curve in data.curves],
-        raster=(WIDTH, HEIGHT),
-        manifests=[(name, _entries(manifest)) for name, manifest in data.manifests],
-    )
+    return environment
 
 
 def _entries(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

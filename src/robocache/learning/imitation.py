@@ -13,7 +13,7 @@ import torch
 from robocache.core.errors import ConfigError, PolicyError
 from robocache.core.policy import EvaluationCallback
 from robocache.core.seeding import derive_seed
-from robocache.datasets import WindowSampler
+from robocache.datasets import Loader
 from robocache.learning.engine.checkpoint import read_training_state, write_training_state
 from robocache.learning.engine.ema import WeightAverage
 from robocache.learning.engine.schedule import cosine_with_warmup
@@ -78,7 +78,7 @@ class TrainerConfig:
 
 def train(
     policy: FlowPolicy,
-    sampler: WindowSampler,
+    loader: Loader,
     config: TrainerConfig,
     *,
     run: Run,
@@ -113,14 +113,14 @@ def train(
     if start is not None:
         verify_checkpoint(start)
         state = read_training_state(start, policy, average, optimizer)
-        sampler.load_state_dict(state["sampler"])
+        loader.load_state_dict(state["sampler"])
         step = state["step"]
     run.rewind_metrics(step)
     trace = Trace(run.folder / TRACE_NAME, step)
 
     def save() -> Path:
         path = checkpoint_folder(run.folder, step)
-        state = {"step": step, "sampler": sampler.state_dict(), "seed": seed}
+        state = {"step": step, "sampler": loader.state_dict(), "seed": seed}
         store.write_checkpoint(
             run,
             path,
@@ -133,7 +133,7 @@ def train(
     counted = step
     with StopRequest() as stop:
         while step < config.steps:
-            batch = next(sampler).to(device)
+            batch = next(loader).to(device)
             rate = cosine_with_warmup(
                 step,
                 peak=config.learning_rate,
@@ -171,7 +171,7 @@ def train(
                     )
             if logging:
                 now = time.monotonic()
-                speed = (step - counted) * sampler.batch_size / max(now - clock, 1e-9)
+                speed = (step - counted) * loader.batch_size / max(now - clock, 1e-9)
                 clock, counted = now, step
                 run.log_metrics(step, **figures, samples_per_s=speed)
                 if progress is not None:

@@ -13,7 +13,8 @@ from robocache.core.errors import ConfigError, MissingStreamError
 from robocache.core.stream import AlignmentPolicy
 from robocache.core.window import StreamInput, Window
 from robocache.datasets.calvin.dataset import CalvinDataset
-from robocache.datasets.epochs import Epochs, Origin
+from robocache.datasets.epochs import Epochs
+from robocache.datasets.origin import Origin
 from robocache.datasets.windows import Batch
 from robocache.ops.deproject import deproject
 from robocache.ops.voxelize import voxelize

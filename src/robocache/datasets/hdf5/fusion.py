@@ -13,8 +13,9 @@ from robocache.core.errors import ConfigError, MissingStreamError, ShapeError
 from robocache.core.stream import AlignmentPolicy, StreamSpec
 from robocache.core.window import StreamInput, Window
 from robocache.datasets.cameras import Camera
-from robocache.datasets.epochs import Epochs, Origin
+from robocache.datasets.epochs import Epochs
 from robocache.datasets.hdf5.dataset import RoboMimicDataset
+from robocache.datasets.origin import Origin
 from robocache.datasets.windows import Batch
 from robocache.ops.deproject import deproject
 
