@@ -41,5 +41,5 @@ def simulator(task: str) -> str:
 def preset(dataset: EpisodeStore) -> tuple[TrainConfig, FlowPolicy, WindowTable]:
     """What `robocache train` would begin with on this dataset."""
     config, _ = load("train", TrainConfig, [f"dataset={dataset.path}"])
-    policy, table = prepare(config, dataset, dataset.keys(), 0, None)
+    policy, table = prepare(config, dataset, dataset.keys(), 0, None, {})
     return config, policy, table

@@ -258,7 +258,7 @@ def small_training(
     overrides = [text for text in tiny.SHORT[1:] if not text.startswith("--")]
     config, _ = load("train", TrainConfig, overrides)
     dataset = EpisodeStore(home / "runs" / "demos" / "episodes")
-    policy, table = prepare(config, dataset, dataset.keys()[:5], 0, None)
+    policy, table = prepare(config, dataset, dataset.keys()[:5], 0, None, {})
     store = RunStore()
     run = store.begin("train", {"wounded": True})
     loss, calls = policy.loss, [0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, CorruptFileError
 from robocache.datasets import Reader
 from robocache.datasets.parts import content_hash
@@ -43,22 +44,18 @@ def keep_training_episodes(folder: Path, trained: Mapping[str, str]) -> None:
     atomic_write(folder / FILE, json.dumps(trained, indent=0, sort_keys=True).encode())
 
 
-def learned_from(
-    store: RunStore, start: Path | None, dataset: Reader, keys: Iterable[str]
-) -> dict[str, str]:
-    """Content hash -> key of what is trained on, and of what `start` was."""
-    before = None
-    if start is not None:
-        before = training_episodes(store, start, verify_checkpoint(start))
-    return {**content_hashes(dataset, keys), **(before or {})}
+def learned_before(store: RunStore, start: Path | None) -> dict[str, str]:
+    """Content hash -> key of what the checkpoint to start from was trained on."""
+    if start is None:
+        return {}
+    return training_episodes(store, start, verify_checkpoint(start)) or {}
 
 
-def content_hashes(dataset: Reader, keys: Iterable[str]) -> dict[str, str]:
-    """Content hash -> key of these episodes, of equal ones the first."""
-    found: dict[str, str] = {}
-    for key in keys:
-        found.setdefault(content_hash(dataset[key]), key)
-    return found
+def hashed(episodes: Iterable[Episode], found: dict[str, str]) -> Iterator[Episode]:
+    """The same episodes; `found` gets content hash -> key of each, of equal ones the first."""
+    for episode in episodes:
+        found.setdefault(content_hash(episode), episode.key)
+        yield episode
 
 
 def require_unseen(trained: Mapping[str, str], dataset: Reader, keys: Iterable[str]) -> None:

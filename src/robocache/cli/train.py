@@ -13,7 +13,7 @@ import torch
 from robocache.cli.configuration import build, load
 from robocache.cli.datasets import find_dataset, given, keep_keys, require_sound
 from robocache.cli.evaluate import evaluate_closed_loop
-from robocache.cli.overlap import keep_training_episodes, learned_from, require_unseen
+from robocache.cli.overlap import hashed, keep_training_episodes, learned_before, require_unseen
 from robocache.cli.policies import sound_checkpoint
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError
@@ -177,7 +177,10 @@ def train_one(
         torch.set_num_threads(config.trainer.threads)
     threads = {"torch": torch.get_num_threads()}
     if validation is not None and not config.allow_training_episodes:
-        require_unseen(learned_from(store, start, dataset, keys), validation, validation.keys())
+        learned = learned_before(store, start)
+        for _ in hashed((dataset[key] for key in keys), learned):
+            continue
+        require_unseen(learned, validation, validation.keys())
     (seed,) = config.seeds
     with store.begin(
         "train",
@@ -194,8 +197,9 @@ def train_one(
             console.print(f"run {run.id} is complete; nothing to do")
             return run
         console.print(f"run {run.id}: {len(keys)} of {len(dataset)} episodes of {dataset.name}")
-        keep_training_episodes(run.folder, learned_from(store, start, dataset, keys))
-        policy, table = prepare(config, dataset, keys, seed, start)
+        learned = learned_before(store, start)
+        policy, table = prepare(config, dataset, keys, seed, start, learned)
+        keep_training_episodes(run.folder, learned)
         judge = judge_by(store, config.evaluate, policy, validation)
         loader = Loader(
             table,
@@ -255,18 +259,28 @@ def judge_on_recordings(table: WindowTable, path: Path, step: int) -> dict[str, 
 
 
 def prepare(
-    config: TrainConfig, dataset: Reader, keys: Sequence[str], seed: int, start: Path | None
+    config: TrainConfig,
+    dataset: Reader,
+    keys: Sequence[str],
+    seed: int,
+    start: Path | None,
+    learned: dict[str, str],
 ) -> tuple[FlowPolicy, WindowTable]:
-    """A policy with fresh weights (or those of `start`), and the windows it learns from."""
+    """A policy with fresh weights (or those of `start`), and the windows it learns from.
+
+    Args:
+        learned: gets content hash -> key of the episodes.
+    """
+    episodes = hashed((dataset[key] for key in keys), learned)
     if start is not None:
         policy = load_policy(start)
         window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
-        return policy, WindowTable((dataset[key] for key in keys), window)
+        return policy, WindowTable(episodes, window)
     wanted = config.policy
     if wanted is None:
         raise ConfigError("there is neither a policy nor init_from in the configuration")
     window = Window(wanted.inputs, wanted.action, wanted.rate_hz, wanted.network.horizon)
-    table = WindowTable((dataset[key] for key in keys), window)
+    table = WindowTable(episodes, window)
     names = [*(view.stream for view in wanted.inputs), wanted.action]
     statistics = compute_statistics((dataset[key] for key in keys), names, dataset.fingerprint)
     require_readable(wanted.inputs, table, statistics)
