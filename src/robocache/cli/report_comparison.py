@@ -34,7 +34,7 @@ from robocache.evaluation.report import ReportData, TaskRow
 from robocache.evaluation.timeline import stream_timeline
 from robocache.runs import Ledger, LedgerRow, Registry, RunRecord, RunStore, ancestry, descent
 
-LAYOUTS_DRAWN = 2
+LAYOUTS_DRAWN = 1
 STRIPS_NOTE = "The same layouts under both policies, where possible ones on which the two differ."
 
 
