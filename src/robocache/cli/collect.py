@@ -169,6 +169,22 @@ def frames_until(plan: RolloutPlan) -> dict[str, str]:
     return {"frames_until": after_days(utc_now(), plan.frames_keep_days)}
 
 
+def plan_of_today(plan: RolloutPlan) -> RolloutPlan:
+    """The same plan with the environments, and their versions, that are installed now."""
+    return make_plan(
+        plan.tasks,
+        plan.env_options,
+        SensorsConfig(latency=plan.latency),
+        frames=FramesConfig(plan.frames_purpose, plan.frames_keep_days),
+        episodes=plan.episodes,
+        seed=plan.seed,
+        purpose=plan.purpose,
+        actor=plan.actor,
+        expert_noise=plan.expert_noise,
+        steps_after_success=plan.steps_after_success,
+    )
+
+
 def make_episodes(
     run: Run,
     store: RunStore,

@@ -14,6 +14,7 @@ from robocache.cli.collect import (
     frames_until,
     make_episodes,
     make_plan,
+    plan_of_today,
 )
 from robocache.cli.configuration import load
 from robocache.cli.datasets import find_dataset, given, require_sound
@@ -138,16 +139,7 @@ def require_no_plan(slot: str, overrides: Sequence[str]) -> None:
 
 def require_installed(slot: str, plan: RolloutPlan) -> None:
     """Refuse to make a rule's episodes with other environments than it was declared with."""
-    here = make_plan(
-        plan.tasks,
-        plan.env_options,
-        SensorsConfig(latency=plan.latency),
-        frames=FramesConfig(plan.frames_purpose, plan.frames_keep_days),
-        episodes=plan.episodes,
-        seed=plan.seed,
-        purpose=plan.purpose,
-        actor=plan.actor,
-    )
+    here = plan_of_today(plan)
     difference = first_difference(plain(plan.to_json()), plain(here.to_json()))
     if difference:
         where, asked, found = difference

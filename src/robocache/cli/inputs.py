@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robocache.cli.collect import FramesConfig, SensorsConfig, make_plan
+from robocache.cli.collect import SensorsConfig, make_plan, plan_of_today
 from robocache.cli.configuration import build
 from robocache.cli.content import KnownRun
 from robocache.cli.datasets import EPISODES, find_dataset
@@ -43,7 +43,7 @@ def find_inputs(store: RunStore, original: KnownRun) -> Inputs:
     verb, config = original.manifest["verb"], original.config
     if verb in ("collect", "eval"):
         plan, version = _recorded_plan(verb, config)
-        now = _plan_of_today(plan).env_version
+        now = plan_of_today(plan).env_version
         drift = tuple(differences(version, now, "environment version"))
         if verb == "collect":
             return Inputs(plan=plan, drift=drift)
@@ -86,20 +86,6 @@ def _recorded_plan(verb: str, config: Mapping[str, Any]) -> tuple[RolloutPlan, s
         steps_after_success=config.get("steps_after_success", 0),
     )
     return replace(plan, env_version=config["environment"]), config["environment"]
-
-
-def _plan_of_today(plan: RolloutPlan) -> RolloutPlan:
-    """The same plan with the versions of the environments that are installed now."""
-    return make_plan(
-        plan.tasks,
-        plan.env_options,
-        SensorsConfig(latency=plan.latency),
-        frames=FramesConfig(plan.frames_purpose, plan.frames_keep_days),
-        episodes=plan.episodes,
-        seed=plan.seed,
-        purpose=plan.purpose,
-        actor=plan.actor,
-    )
 
 
 def _find_dataset(store: RunStore, original: KnownRun, role: str) -> Reader:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError, ShapeError
 from robocache.datasets.calvin.pickles import read_pickle
+from robocache.datasets.pointer import LFS_POINTER
 
-LFS_POINTER = b"version https://git-lfs"
 LARGEST_FILE = 2**28
 LARGEST_MEMBER = 2**26
 """Bytes of one array of a frame; CALVIN's largest has 240 kB."""

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError, ShapeError, StorageError
 from robocache.core.optional import require
+from robocache.datasets.pointer import LFS_POINTER
 from robocache.runs import atomic_write, home
 
 OPEN_FILES = 16  # kept open per process; the one unused for longest is closed
-LFS_POINTER = b"version https://git-lfs"
 LARGEST_RATIO = 1032
 """deflate cannot make data smaller than this; a larger promise is a lie."""
 SMALL = 2**20

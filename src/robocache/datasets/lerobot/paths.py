@@ -7,8 +7,8 @@ import string
 from pathlib import Path, PurePosixPath
 
 from robocache.core.errors import CorruptFileError
+from robocache.datasets.pointer import LFS_POINTER
 
-LFS_POINTER = b"version https://git-lfs"
 _SPEC = re.compile(r"(0?\d{1,2})?d?")
 
 

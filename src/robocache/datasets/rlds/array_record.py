@@ -9,7 +9,7 @@ from typing import Any
 
 from robocache.core.errors import CorruptFileError, DataError
 from robocache.core.optional import require
-from robocache.datasets.rlds.records import LFS_POINTER
+from robocache.datasets.pointer import LFS_POINTER
 
 BLOCK_BYTES = 65536  # a whole file is a multiple of this
 

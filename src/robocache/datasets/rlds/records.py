@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError, DataError
+from robocache.datasets.pointer import LFS_POINTER
 from robocache.runs import atomic_write, home
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-LFS_POINTER = b"version https://git-lfs"
 WORTH_KEEPING = 1000
 """Records; the index of a smaller file is made again faster than it is found."""
 

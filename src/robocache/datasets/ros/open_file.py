@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from robocache.core.errors import CorruptFileError, StorageError
+from robocache.datasets.pointer import LFS_POINTER
 from robocache.datasets.ros import mcap_file, sqlite_file
 from robocache.datasets.ros.mcap_file import McapFile
 from robocache.datasets.ros.sqlite_file import SqliteFile
@@ -42,7 +43,7 @@ def _storage(path: Path, begin: bytes, named: Path) -> Storage:
         return McapFile(path)
     if begin.startswith(sqlite_file.MAGIC):
         return SqliteFile(path)
-    if begin.startswith(b"version https://git-lfs"):
+    if begin.startswith(LFS_POINTER):
         raise CorruptFileError(
             "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`", file=named
         )
