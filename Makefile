@@ -3,7 +3,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .SILENT:
-.PHONY: demo test check slow gpu stress bench clean
+.PHONY: demo test check slow gpu stress bench bench-datasets clean
+
+DATASETS := rlds_tfds dataset_open lerobot_loader lerobot_open calvin_voxels robomimic_fusion dataset_memory
 
 demo: $(INSTALLED)
 	$(BIN)/robocache demo
@@ -21,9 +23,17 @@ slow gpu stress: $(INSTALLED)
 	$(BIN)/python -m pytest -m $@
 
 bench: $(INSTALLED)
-	set -e; for script in $$(grep -l __main__ benchmarks/*.py); do \
-		$(BIN)/python $$script --out benchmarks/out/$$(basename $$script .py).json; \
+	set -e; for name in env_steps evaluation evidence loader report runs_ls; do \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/out/$$name.json; \
 	done
+
+# Each peer gets an environment of its own below benchmarks/out/, several gigabytes in all.
+bench-datasets: $(INSTALLED)
+	set -e; for name in $(DATASETS); do \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/out/$$name.json; \
+	done
+	$(BIN)/python benchmarks/lerobot_loader.py --size 224 --batches 24 --rounds 3 \
+		--out benchmarks/out/lerobot_cache.json
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robocache.cli.configuration import load
-from robocache.cli.train import TrainConfig, prepare
+from robocache.cli.train import prepare
+from robocache.cli.train_config import TrainConfig
+from robocache.cli.training_data import TrainingData
 from robocache.datasets import EpisodeStore, WindowTable, write_shard
 from robocache.envs import make_env
 from robocache.policies import FlowPolicy
@@ -41,5 +43,7 @@ def simulator(task: str) -> str:
 def preset(dataset: EpisodeStore) -> tuple[TrainConfig, FlowPolicy, WindowTable]:
     """What `robocache train` would begin with on this dataset."""
     config, _ = load("train", TrainConfig, [f"dataset={dataset.path}"])
-    policy, table = prepare(config, dataset, dataset.keys(), 0, None, {})
+    data = TrainingData({"demonstrations": dataset}, {"demonstrations": dataset.keys()})
+    policy, table = prepare(config, data, 0, None)
+    assert isinstance(table, WindowTable)
     return config, policy, table

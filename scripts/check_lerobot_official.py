@@ -30,7 +30,7 @@ LIGHT = (
     ["imageio[ffmpeg]", "termcolor", "pyserial", "gymnasium", "accelerate", "diffusers==0.35.2"],
     ["opencv-python-headless<4.13", "rerun-sdk==0.26.2"],
 )
-LIGHT_ALONE = [f"lerobot=={VERSION}", "torchvision==0.28.*"]
+LIGHT_ALONE = [f"lerobot=={VERSION}", "torchvision==0.28.*", "torchcodec==0.13.*"]
 FRAME_TOLERANCE = 2  # grey levels; two builds of FFmpeg may round a colour differently
 
 
@@ -139,15 +139,11 @@ def read_here(dataset: Path, target: Path) -> None:
 
 def compare(dataset: Path, expected: Path) -> int:
     """Read the folder with the lerobot package and compare; runs in the environment."""
-    declare_missing_operators()
+    prepare()
     import lerobot
     import torch
-    import torchvision
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    if not hasattr(torchvision.io, "VideoReader"):
-        torchvision.io.VideoReader = _FramesOfPyAV
-        torchvision.set_video_backend = lambda _: None
     with np.load(expected) as kept:
         wanted = {name: kept[name] for name in kept.files}
     words = wanted.pop("words")
@@ -177,6 +173,16 @@ def _difference(item: Any, values: np.ndarray) -> float:
     found = found.astype(np.float64).reshape(values.shape)
     rounded = values.astype(np.float32) if values.dtype == np.float64 else values
     return float(np.abs(found - rounded.astype(np.float64)).max(initial=0.0))
+
+
+def prepare() -> None:
+    """Make what the package imports importable in the environment, before the package is."""
+    declare_missing_operators()
+    import torchvision
+
+    if not hasattr(torchvision.io, "VideoReader"):
+        torchvision.io.VideoReader = _FramesOfPyAV
+        torchvision.set_video_backend = lambda _: None
 
 
 class _FramesOfPyAV:

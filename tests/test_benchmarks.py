@@ -21,6 +21,9 @@ from robocache.cli.revisions import script_names
 
 REACH = ["--tasks", "metaworld/reach"]
 TINY = {
+    "dataset_memory": ["--epochs", "7", "--only", "calvin"],
+    "dataset_open": ["--episodes", "40", "--shards", "4"],
+    "lerobot_open": ["--episodes", "20"],
     "env_steps": ["--steps", "20", "--episodes", "1"],
     "evaluation": [*REACH, "--episodes", "2", "--max-steps", "10", "--batch", "2"],
     "evidence": [*REACH, "--demonstrations=1", "--steps=5", "--layouts=1", "--max-steps=10"],

@@ -11,8 +11,10 @@ from command import robocache
 import tiny
 from processes import ROOT
 
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))  # the examples
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+for folder in (ROOT, DATASETS):  # the examples, and what writes small datasets
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""`robocache data plot` and what `data inspect` says of values: hand-made episodes."""
+"""`robocache data plot`: hand-made episodes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import robocache
 
-from robocache.cli.data import sample
 from robocache.cli.plot import plot
 from robocache.core import Episode, Stream, StreamSpec
 from robocache.core.errors import ConfigError
-from robocache.datasets import EpisodeStore
 from robocache.datasets.shards import write_shard
-from robocache.evaluation.episode_plot import episode_page, render_page, stream_figures
+from robocache.evaluation.episode_plot import episode_page, render_page
 from robocache.evaluation.stream_chart import BUCKETS, stream_charts
+from robocache.evaluation.stream_figures import stream_figures, together
 
 
 def stream(values: np.ndarray, rate_hz: float = 10.0, jitter_s: float = 0.0) -> Stream:
@@ -80,11 +78,11 @@ def test_what_never_changes_is_said_once_and_not_drawn() -> None:
 
 def test_equal_pictures_are_drawn_once_and_others_named() -> None:
     same = episode().streams["camera"]
-    odd = stream(np.zeros((40, 20, 20, 6), np.uint8))
+    odd = stream(np.zeros((40, 20, 20, 5), np.uint8))
     made = episode_page(episode(again=same, odd=odd), "demos")
     assert [strip.title.split(",")[0] for strip in made.strips] == ["again"]
     named = dict(made.not_drawn)
-    assert "same pictures as again" in named["camera"] and "(20, 20, 6)" in named["odd"]
+    assert "same pictures as again" in named["camera"] and "(20, 20, 5)" in named["odd"]
 
 
 def test_a_spike_between_two_drawn_samples_is_still_drawn() -> None:
@@ -119,12 +117,48 @@ def test_values_that_are_not_finite_leave_a_gap_and_are_counted() -> None:
     assert stream_figures("x", stream(values)).high == 9.0
 
 
+def test_flags_hold_until_the_next_sample() -> None:
+    flag = np.array([[False], [True], [True]])
+    (chart,) = stream_charts("done", stream(flag, 1.0), (0.0, 2.0))
+    path = re.search(r'class="line d0" d="([^"]+)"', str(chart.svg))
+    assert path is not None
+    points = re.findall(r"[ML]([\d.]+) ([\d.]+)", path[1])
+    (x0, low), (x1, still_low), (x2, high), *_ = points
+    assert low == still_low != high and x1 == x2 != x0
+
+
 def test_figures_of_a_stream_by_hand() -> None:
-    figures = stream_figures("x", stream(np.array([[1.0, -3.0], [5.0, 1.0]] * 5), 10.0, 0.02))
+    figures = stream_figures("x", stream(np.array([[1.0, -3.0], [5.0, 1.0]] * 5), 10.0, 0.01))
     assert (figures.low, figures.mean, figures.high) == (-3.0, 1.0, 5.0)
-    gaps = np.diff(stream(np.zeros((10, 1)), 10.0, 0.02).times_s)
-    assert figures.jitter_s == pytest.approx(gaps.std())
-    assert figures.rate_hz == pytest.approx(9 / gaps.sum())
+    steps = np.diff(stream(np.zeros((10, 1)), 10.0, 0.01).times_s)
+    assert figures.jitter_s == pytest.approx(steps.std())
+    assert figures.rate_hz == pytest.approx(9 / steps.sum())
+    assert figures.gaps == 0 and figures.longest_s == pytest.approx(0.11)
+
+
+def test_gaps_are_counted_and_are_no_jitter() -> None:
+    kept = np.delete(np.arange(20), [4, 11, 12])
+    spec = StreamSpec((), "float64", 10.0)
+    figures = stream_figures("x", Stream(kept * 1.0, kept / 10, spec))
+    assert (figures.samples, figures.gaps) == (17, 2)
+    assert figures.longest_s == pytest.approx(0.3) and figures.jitter_s == 0.0
+    assert figures.rate_hz == pytest.approx(16 / 1.9)
+    once = stream_figures("goal", Stream(kept * 1.0, kept / 10, StreamSpec((), "float64")))
+    assert once.gaps is None and once.longest_s == pytest.approx(0.3)
+
+
+def test_figures_of_two_episodes_together() -> None:
+    short, long = np.array([[1.0], [2.0]]), np.array([[4.0], [np.nan], [6.0], [7.0]])
+    both = together(
+        stream_figures("x", stream(short, 10.0)), stream_figures("x", stream(long, 5.0, 0.02))
+    )
+    every = np.array([1.0, 2.0, 4.0, 6.0, 7.0])
+    assert (both.low, both.high, both.samples) == (1.0, 7.0, 6)
+    assert both.mean == pytest.approx(every.mean())
+    assert both.nominal_hz is None and both.rate_hz == pytest.approx(4 / (0.1 + 0.62))
+    assert both.jitter_s == pytest.approx(np.std([0.22, 0.18, 0.22]))
+    seen = stream_figures("x", stream(np.zeros((4, 20, 20, 3), np.uint8)))
+    assert together(seen, seen).mean is None and together(seen, both).shape == "varies"
 
 
 def test_an_empty_episode_has_a_page() -> None:
@@ -151,14 +185,19 @@ def test_plot_refuses_what_is_not_there(folder: Path, tmp_path: Path) -> None:
         plot(str(folder), "two", tmp_path / "two.png")
 
 
-def test_inspect_tells_ranges_and_words(folder: Path) -> None:
-    told = sample(EpisodeStore(folder))
-    assert told["episodes"] == 2 and told["instructions"] == ["put <b>it</b> there"]
-    high = 3 * np.sin(np.arange(40.0)).astype(np.float32).max()
-    assert told["streams"]["action"]["high"] == pytest.approx(high)
-    assert told["streams"]["camera"]["high"] is None
-    said = robocache("data", "inspect", str(folder))
-    assert said.code == 0 and "10 Hz, 0 ms" in said.out and "“put <b>it</b> there”" in said.out
+def test_a_large_dataset_is_not_read_as_a_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robocache.cli.plot.FEW_BYTES", 100)
+    monkeypatch.setattr("robocache.datasets.EpisodeStore.problems", None)
+    assert plot(str(folder), "one", tmp_path / "one.html")["problems"] == []
+
+
+def test_options_go_to_the_reader(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one.html"
+    assert plot(str(folder), "one", out, {"format": "episodes"})["episode"] == "one"
+    with pytest.raises(ConfigError, match="colour"):
+        plot(str(folder), "one", out, {"colour": "red"})
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_open_loop(home: Path) -> None:
     assert wrong.code == 3 and "unknown episode of demos 'nonsense'" in wrong.err
 
 
-def test_problems_are_an_exit_code(home: Path) -> None:
+def test_problems_are_an_exit_code(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = robocache("data", "inspect", "demos", "--json")
     assert sound.code == 0
     report = json.loads(sound.out)
@@ -128,7 +128,14 @@ def test_problems_are_an_exit_code(home: Path) -> None:
     assert altered["kind"] == "Inconsistency" and altered["place"] == f"episodes/{first.name}"
     assert unreadable["kind"] == "CorruptFileError" and unreadable["file"] == str(first)
     words = robocache("data", "inspect", "demos")
-    assert words.code == 4 and str(first) in words.out and "2 problems" in words.out
+    assert words.code == 4 and words.out.count(first.name) == 2 and "2 problems" in words.out
+    said = robocache("data", "inspect", "demos", "--check", "--json")
+    assert json.loads(said.out.splitlines()[-1])["problems"] == [altered, unreadable]
+    monkeypatch.setattr("robocache.cli.data.QUICK_BYTES", 0)
+    large = robocache("data", "inspect", "demos", "--json")
+    assert json.loads(large.out)["problems"] == [unreadable], "hashed only with --check"
+    options = robocache("data", "inspect", "demos", "--option", "split=val")
+    assert options.code == 3 and "its reader takes no options" in options.err
     refused = robocache(*tiny.LONG[:-1], "--name=new")
     assert refused.code == 3 and f"episodes/{first.name} is altered" in refused.err
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import random
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -286,57 +285,6 @@ def test_without_frames(tmp_path: Path) -> None:
     np.save(tmp_path / "ep_start_end_ids.npy", np.array([[0, 1]]))
     with pytest.raises(CorruptFileError, match="holds no frames"):
         CalvinDataset(tmp_path)
-
-
-def _damaged(content: bytes, dice: random.Random) -> bytes:
-    damaged = bytearray(content)
-    if dice.random() < 0.15:
-        del damaged[dice.randrange(len(damaged)) :]
-    for _ in range(dice.choice((1, 1, 2, 8, 64)) if damaged else 0):
-        damaged[dice.randrange(len(damaged))] = dice.choice((0, 1, 127, 255, dice.randrange(256)))
-    if dice.random() < 0.1:
-        place = dice.randrange(len(damaged) + 1)
-        damaged[place:place] = damaged[: dice.randrange(200)]
-    return bytes(damaged)
-
-
-def _fuzz(folder: Path, count: int) -> int:
-    """Damage one file after another; returns how many were refused or told of."""
-    names = (
-        "episode_0000100.npz", "episode_0000102.npz", "ep_start_end_ids.npy", "ep_lens.npy",
-        "scene_info.npy", "lang_annotations/auto_lang_ann.npy", ".hydra/merged_config.yaml",
-    )  # fmt: skip
-    noticed, nameless = 0, []
-    for number in range(count):
-        dice = random.Random(number)
-        path = folder / dice.choice(names)
-        whole = path.read_bytes()
-        path.write_bytes(_damaged(whole, dice))
-        try:
-            dataset = CalvinDataset(folder, segments=dice.choice(("play", "language")))
-            wrong = bool(list(dataset.problems()))
-            dataset.report()
-            for episode in dataset:
-                for stream in episode.streams.values():
-                    assert len(stream.values[:]) == len(stream)
-        except DataError as error:
-            wrong = True
-            nameless += [] if error.file else [str(error)]
-        noticed += wrong
-        path.write_bytes(whole)
-    assert nameless == []
-    return noticed
-
-
-def test_damaged_bytes_end_in_typed_errors(tmp_path: Path) -> None:
-    folder = calvin_folder.write(tmp_path / "a", [(100, 104)], [(100, 103, "go", "go")])
-    assert _fuzz(folder, 150) > 75
-
-
-@pytest.mark.stress
-def test_many_damaged_bytes_end_in_typed_errors(tmp_path: Path) -> None:
-    folder = calvin_folder.write(tmp_path / "a", [(100, 104)], [(100, 103, "go", "go")])
-    assert _fuzz(folder, 10_000) > 5_000
 
 
 def test_a_stream_that_is_not_there(folder: Path) -> None:

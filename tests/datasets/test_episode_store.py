@@ -190,3 +190,13 @@ def _declared_otherwise(stream: Stream) -> Stream:
     """Values of 6 x 5 declared as 6 x 4."""
     spec = StreamSpec((6, 4), "uint16", 20.0)
     return Stream(stream.values, stream.times_s, spec, stream.available_s)
+
+
+def test_an_episode_needs_no_shard_but_its_own(tmp_path: Path, episodes: list[Episode]) -> None:
+    paths = [shard(tmp_path, episode.key, episode) for episode in episodes]
+    store = EpisodeStore(tmp_path)
+    for path in paths[:2] + paths[3:]:
+        path.unlink()
+    assert episode_hash(store["e2"]) == episode_hash(episodes[2])
+    with pytest.raises(CorruptFileError, match="missing"):
+        store["e1"]

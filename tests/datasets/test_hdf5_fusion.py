@@ -108,6 +108,21 @@ def test_resumed_at_every_batch(dataset: RoboMimicDataset, shuffle: bool) -> Non
         assert rest[: 11 - at] == seen[at + 1 :]
 
 
+def test_workers_change_nothing(dataset: RoboMimicDataset) -> None:
+    with _loader(dataset, workers=1) as loader:
+        assert [_digest(batch) for batch in loader] == [_digest(b) for b in _loader(dataset)]
+        state = json.loads(json.dumps(loader.state_dict()))
+        assert [_digest(batch) for batch in loader] == [
+            _digest(batch) for batch in _resumed(dataset, state)
+        ]
+
+
+def _resumed(dataset: RoboMimicDataset, state: Any) -> RoboMimicFusionDataLoader:
+    loader = _loader(dataset)
+    loader.load_state_dict(state)
+    return loader
+
+
 def test_another_state_is_refused(dataset: RoboMimicDataset, tmp_path: Path) -> None:
     state = _loader(dataset).state_dict()
     other = RoboMimicDataset(hdf5_demos.write(tmp_path / "b.hdf5", (0, 1, 3)))

@@ -27,9 +27,7 @@ from lerobot_v3_folder import (
 )
 
 from robocache.core.errors import (
-    ConfigError,
     CorruptFileError,
-    DataError,
     MissingStreamError,
     NonFiniteError,
     ShapeError,
@@ -218,50 +216,3 @@ def test_what_this_package_keeps_is_checked(root):
     with pytest.raises(CorruptFileError, match="keeps of its outcome"):
         LeRobotDataset(root)[0]
     assert len(list(LeRobotDataset(root).problems())) == 4
-
-
-def mutated(data: bytes, random: np.random.Generator) -> bytes:
-    content = bytearray(data)
-    for _ in range(int(random.integers(1, 6))):
-        at = int(random.integers(len(content)))
-        match random.integers(4):
-            case 0:
-                content[at] ^= 1 << int(random.integers(8))
-            case 1:
-                del content[at : at + int(random.integers(1, 20))]
-            case 2:
-                content[at:at] = random.bytes(int(random.integers(1, 9)))
-            case _:
-                content[at] = int(random.choice([0, 255, 127, 34, 45]))
-        if not content:
-            break
-    return bytes(content)
-
-
-def look_through(root: Path) -> None:
-    """Everything a user may ask of a folder; typed errors only."""
-    try:
-        dataset = LeRobotDataset(root)
-        list(dataset.problems())
-        dataset.report()
-        for key in dataset.keys()[:2]:
-            try:
-                dataset[key].stream("action").check()
-            except DataError:
-                continue
-    except (DataError, ConfigError):
-        return
-
-
-@pytest.mark.parametrize("name", ["meta/info.json", "meta/tasks.parquet", "data", "episodes"])
-def test_mutations_give_typed_errors(root, name):
-    paths = {
-        "data": data_file(root, 0),
-        "episodes": root / "meta/episodes/chunk-000/file-000.parquet",
-    }
-    path = paths.get(name, root / name)
-    whole = path.read_bytes()
-    random = np.random.default_rng(len(name))
-    for _ in range(40):
-        path.write_bytes(mutated(whole, random))
-        look_through(root)

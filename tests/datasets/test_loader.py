@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -28,24 +27,29 @@ def mixture() -> Mixture:
 class FramesHere:
     """Stands for worker processes; frames are read when they are taken."""
 
-    def __init__(self, reader, workers: int) -> None:
+    def __init__(self, reader, workers: int, ahead: int) -> None:
         self.reader, self.under_way, self.most = reader, 0, 0
 
-    def submit(self, rows: np.ndarray) -> Future:
+    def submit(self, rows: np.ndarray) -> RowsHere:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        frames: Future = Future()
-        frames.set_result((self, rows))
-        return frames
-
-    @staticmethod
-    def result(frames: Future):
-        self, rows = frames.result()
-        self.under_way -= 1
-        return self.reader.read(rows)
+        return RowsHere(self, rows)
 
     def close(self) -> None:
         self.under_way = 0
+
+
+@dataclass
+class RowsHere:
+    workers: FramesHere
+    rows: np.ndarray
+
+    def result(self):
+        self.workers.under_way -= 1
+        return self.workers.reader.read(self.rows)
+
+    def cancel(self) -> None:
+        self.workers.under_way -= 1
 
 
 @pytest.fixture
@@ -91,9 +95,9 @@ def test_one_changed_index_entry_is_noticed(mixture, monkeypatch):
         patch.setattr(Mixture, "order", wrong)
         with pytest.raises(AssertionError):
             assert_same_from(loader, state, 2, expected)
-    frames = mixture.tables[1]._columns["camera"].frames
+    frames = mixture.tables[1].aligned.inputs["camera"].frames
     row = next(r for _, rows, _ in expected[2:] for r in rows if r >= 13) - 13
-    frames._samples[row, 1] += 1 if frames._samples[row, 1] == 0 else -1
+    frames.samples[row, 1] += 1 if frames.samples[row, 1] == 0 else -1
     with pytest.raises(AssertionError):
         assert_same_from(loader, state, 2, expected)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import wait
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from batch_streams import assert_same_from, states, stream
 from picture_episodes import WINDOW, EpisodeList, picture_dataset, picture_episode
 
+from processes import fork
 from robocache.core import StreamInput, Window
 from robocache.core.errors import CorruptFileError, StorageError
 from robocache.datasets import Loader, Mixture, Source, WindowTable, open_dataset
@@ -63,6 +65,22 @@ def test_batches_leave_no_shared_memory_behind(two_workers):
     kept = [batch.values["camera"] for batch in islice(two_workers, 60)]
     assert not any(camera.is_shared() for camera in kept)
     assert len(os.listdir("/proc/self/fd")) <= opened + 2 * 4
+
+
+def test_files_in_memory_are_free_again_however_a_batch_ends(two_workers):
+    workers = two_workers._workers
+    state = two_workers.state_dict()
+    for _ in range(5):  # what is under way is not wanted any more, some of it is being read
+        next(two_workers)
+        under_way = [ordered.frames._future for ordered in two_workers._ordered]
+        two_workers.load_state_dict(state)
+    for batch in islice(two_workers, 3 * len(workers._files)):
+        assert batch.values["camera"].any()
+    under_way += [ordered.frames._future for ordered in two_workers._ordered]
+    two_workers.load_state_dict(state)
+    wait(under_way)
+    workers._pool.submit(int).result()  # handled after all that ended before
+    assert sorted(workers._free) == list(range(len(workers._files)))
 
 
 def test_errors_arrive_as_they_are_and_a_killed_worker_is_explained():
@@ -128,6 +146,17 @@ if __name__ == "__main__":
     print(*loader._workers._pool._processes, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def _leave_a_loader_open() -> None:
+    next(Loader(small_mixture(), 4, seed=1, workers=1))
+
+
+@pytest.mark.slow
+def test_a_process_ends_though_its_loader_was_not_closed():
+    process = fork(_leave_a_loader_open)
+    process.join(120)
+    assert process.exitcode == 0
 
 
 @pytest.mark.slow

@@ -121,6 +121,26 @@ def test_what_does_not_fit_together_is_refused():
         Mixture({"arm": arm})
 
 
+def test_floating_point_numbers_of_other_widths_become_those_of_the_first():
+    arm, hand = picture_dataset("arm", (5,)), picture_dataset("hand", (4,))
+    given = hand[0]
+    wider = {}
+    for name in ("state", "action"):
+        stream = given.streams[name]
+        spec = replace(stream.spec, dtype="float64")
+        wider[name] = replace(stream, values=stream.values.astype(np.float64) / 3, spec=spec)
+    hand = EpisodeList("hand", [replace(given, streams={**given.streams, **wider})])
+    for names, dtype in ((("a", "b"), torch.float32), (("b", "a"), torch.float64)):
+        sources = {name: {"a": arm, "b": hand}[name] for name in names}
+        mixture = Mixture(sources, WINDOW)
+        rows = np.arange(len(mixture))
+        for part in (rows, rows[:2], rows[-2:]):  # whatever happens to be in a batch
+            batch = mixture.batch(part)
+            assert batch.values["state"].dtype == dtype
+            assert batch.actions.dtype == torch.float32
+        assert mixture.specs["state"].dtype == str(dtype).removeprefix("torch.")
+
+
 def test_a_saved_state_of_other_weights_is_refused():
     tables = {name: WindowTable(picture_dataset(name, (5,)), WINDOW) for name in ("a", "b")}
     state = Loader(Mixture(tables), 4, seed=1).state_dict()

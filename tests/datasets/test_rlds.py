@@ -245,6 +245,7 @@ def test_a_missing_shard_changes_no_other_key(tmp_path):
 
 def test_a_large_index_is_kept_until_the_file_changes(tmp_path, home, monkeypatch):
     monkeypatch.setattr("robocache.datasets.rlds.records.WORTH_KEEPING", 2)
+    monkeypatch.setattr("robocache.datasets.episode_files.SETTLED_NS", 0)
     path = tmp_path / "a.tfrecord"
     path.write_bytes(b"".join(framed(bytes([k]) * k) for k in range(20)))
     first = TFRecordShard(path)
@@ -254,11 +255,27 @@ def test_a_large_index_is_kept_until_the_file_changes(tmp_path, home, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr("robocache.datasets.rlds.records.index_records", None)
         assert again.read(19) == first.read(19)
-    kept.write_bytes(b"\x93NUMPY damaged")
-    assert len(TFRecordShard(path)) == 20
+    whole = kept.read_bytes()
+    for damaged in (b"\x93NUMPY damaged", whole[:-8], whole[:-1] + b"\1"):
+        kept.write_bytes(damaged)
+        assert TFRecordShard(path).checksums() == first.checksums()
+        assert kept.read_bytes() == whole
     path.write_bytes(framed(b"x") * 3)
     os.utime(path, ns=(1, 1))
     assert len(TFRecordShard(path)) == 3
+
+
+def test_a_kept_index_hides_no_change_of_the_same_size_and_time(tmp_path, home, monkeypatch):
+    monkeypatch.setattr("robocache.datasets.rlds.records.WORTH_KEEPING", 2)
+    monkeypatch.setattr("robocache.datasets.episode_files.SETTLED_NS", 0)
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(framed(b"one") * 3)
+    before, first = path.stat(), TFRecordShard(path).checksums()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # until the file system's clock ticks
+        path.write_bytes(framed(b"two") * 3)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert TFRecordShard(path).checksums() != first
 
 
 def test_without_dataset_info_the_file_names_tell(tmp_path):

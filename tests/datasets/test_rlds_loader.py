@@ -168,3 +168,25 @@ def test_pictures_of_different_shapes_do_not_go_together(tmp_path):
     with pytest.raises(ShapeError, match=r"float32 of shape \(2,\), in train/000000") as caught:
         list(RTXDataLoader(dataset, 2, shuffle=False))
     assert (caught.value.episode, caught.value.stream) == ("train/000001", "action")
+
+
+def test_what_is_read_ahead_is_skipped_when_its_batch_comes(tmp_path):
+    root = simple_dataset(tmp_path)
+    path = shard_file(root, number=1, count=2)
+    data = bytearray(path.read_bytes())
+    data[300] ^= 1
+    path.write_bytes(data)
+    dataset = RTXDataset(root)
+    for threads in (0, 3):
+        loader = RTXDataLoader(dataset, 1, shuffle=False, on_error="skip", threads=threads)
+        batches = iter(loader)
+        for number in range(3):
+            assert next(batches).keys == [f"train/{number:06d}"] and loader.skipped == 0
+        with pytest.warns(UserWarning, match=r"episode skipped: .*train/000003"):
+            assert next(batches).keys == ["train/000004"]
+        assert loader.skipped == 1 and next(batches, None) is None
+        raising = iter(RTXDataLoader(dataset, 1, shuffle=False, threads=threads))
+        for number in range(3):
+            assert next(raising).keys == [f"train/{number:06d}"]
+        with pytest.raises(CorruptFileError, match="train/000003"):
+            next(raising)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -142,6 +144,38 @@ def test_only_so_many_decoders_stay_open(tmp_path):
         VideoFrames(path)[1]
     opened = video._decoders[video.os.getpid()]
     assert len(opened) == video.OPEN_DECODERS and paths[1] in opened and paths[3] not in opened
+
+
+def test_decoders_that_are_given_up_are_closed_at_once(tmp_path):
+    """Not when the garbage collector comes: each holds megabytes."""
+    paths = [tmp_path / f"{k}.mp4" for k in range(video.OPEN_DECODERS + 3)]
+    for path in paths:
+        write_video(path, 3)
+    gc.collect()
+    gc.disable()
+    try:
+        for path in 3 * paths:
+            VideoFrames(path)[1]
+        held = [o for o in gc.get_objects() if type(o).__name__ == "InputContainer"]
+        assert len(held) == video.OPEN_DECODERS
+    finally:
+        gc.enable()
+
+
+def test_threads_that_take_decoders_from_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "OPEN_DECODERS", 1)
+    paths = [tmp_path / f"{k}.mp4" for k in range(4)]
+    for k, path in enumerate(paths):
+        write_video(path, 6 + k)
+    expected = {path: all_frames(path) for path in paths}
+
+    def read(path: Path) -> bool:
+        wanted = [5, 0, 3]
+        frames = VideoFrames(path)
+        return all(np.array_equal(frames[wanted], expected[path][wanted]) for _ in range(20))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(read, paths * 2))
 
 
 def test_a_replaced_file_is_read_anew(tmp_path):

@@ -253,12 +253,16 @@ def small_training(
 ) -> tuple[Path, Callable[[], Path]]:
     """A run in this process whose loss at step n is multiplied by `wound(n)`."""
     from robocache.cli.configuration import load
-    from robocache.cli.train import TrainConfig, prepare
+    from robocache.cli.train import prepare
+    from robocache.cli.train_config import TrainConfig
+    from robocache.cli.training_data import TrainingData
 
     overrides = [text for text in tiny.SHORT[1:] if not text.startswith("--")]
     config, _ = load("train", TrainConfig, overrides)
     dataset = EpisodeStore(home / "runs" / "demos" / "episodes")
-    policy, table = prepare(config, dataset, dataset.keys()[:5], 0, None, {})
+    policy, table = prepare(
+        config, TrainingData({"demos": dataset}, {"demos": dataset.keys()[:5]}), 0, None
+    )
     store = RunStore()
     run = store.begin("train", {"wounded": True})
     loss, calls = policy.loss, [0]

@@ -137,6 +137,14 @@ def test_float32_decides_in_float32() -> None:
     assert half.equal(voxelize(point.bfloat16().float(), 0.1, (10, 1, 1)))
 
 
+def test_more_voxels_than_float32_can_number() -> None:
+    dims = (257, 257, 257)  # above 2 ** 24
+    cell = torch.tensor([[256, 256, 255], [256, 256, 256], [256, 255, 256], [0, 0, 1]])
+    grid = voxelize(cell[None] + 0.5, 1.0, dims)
+    assert isinstance(grid, torch.Tensor)
+    assert grid[0].nonzero().tolist() == sorted(cell.tolist())
+
+
 def test_leading_axes() -> None:
     points = torch.rand(2, 3, 20, 3)
     features = torch.rand(2, 3, 20, 4)

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import dacite
 from hydra import compose, initialize_config_module
@@ -20,21 +20,34 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from robocache.core.errors import ConfigError, RoboCacheError
+from robocache.core.errors import ConfigError, RoboCacheError, unknown_name
 
 T = TypeVar("T")
 
-OPEN_TABLES = ("env.", "sensors.latency.", "dataset_options", "validation_options")
-"""Tables whose keys belong to the environment or to a reader, not to a verb."""
+OPEN_TABLES = (
+    "env.",
+    "sensors.latency.",
+    "dataset_options",
+    "validation_options",
+    "mixture",
+    "rename",
+)
+"""Tables whose keys belong to the environment, to a reader or to the user, not to a verb."""
 
 
-def load(verb: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[str, Any]]:
+def load(
+    verb: str,
+    schema: type[T],
+    overrides: Sequence[str],
+    file: Mapping[str, Any] | None = None,
+) -> tuple[T, dict[str, Any]]:
     """The configuration of a verb.
 
     Args:
         verb: name of the file in `conf/`.
         schema: dataclass of the verb.
         overrides: `key=value` from the command line.
+        file: settings that those of the command line go over.
 
     Returns:
         The dataclass, and the same as a plain dictionary for the manifest.
@@ -48,7 +61,8 @@ def load(verb: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[
     try:
         with initialize_config_module("robocache.conf", version_base="1.3"):
             composed = compose(verb, overrides=list(overrides))
-        data = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        merged = OmegaConf.merge(OmegaConf.create(dict(file)), composed) if file else composed
+        data = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, verb)) from None
     assert isinstance(data, dict)
@@ -67,6 +81,11 @@ def build(schema: type[T], data: Mapping[str, Any]) -> T:
     except dacite.UnexpectedDataError as error:
         known = list(schema.__dataclass_fields__)  # type: ignore[attr-defined]
         raise ConfigError(_nearest(sorted(error.keys)[0], known)) from None
+    except dacite.WrongTypeError as error:
+        words = _words(error.field_type)
+        if words and isinstance(error.value, str):
+            raise unknown_name(str(error.field_path), error.value, words) from None
+        raise ConfigError(f"configuration: {error}") from None
     except dacite.DaciteError as error:
         raise ConfigError(f"configuration: {error}") from None
     except (ValueError, TypeError) as error:
@@ -136,6 +155,14 @@ def _preset_hint(text: str) -> str:
 def _opened(override: str) -> str:
     """An override of a table that takes any key, marked as allowed to add one."""
     return f"++{override}" if override.startswith(OPEN_TABLES) else override
+
+
+def _words(kind: Any) -> list[str]:
+    """The words that a setting of this type may be; none where it may be more than words."""
+    if get_origin(kind) is Literal:
+        return [str(word) for word in get_args(kind)]
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    return _words(parts[0]) if len(parts) == 1 else []
 
 
 def _number(value: Any) -> Any:

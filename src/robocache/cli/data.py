@@ -1,95 +1,176 @@
-"""`robocache data inspect`: what a dataset holds, and everything that is wrong with it."""
+"""`robocache data inspect`: what a dataset holds and, with `--check`, all that is wrong with it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from robocache.cli.datasets import recorded, recorded_episodes
+from robocache.cli.download import open_text
+from robocache.cli.inspected import (
+    Problem,
+    ProblemList,
+    count,
+    print_equal,
+    print_head,
+    print_streams,
+    print_words,
+)
 from robocache.cli.output import console
-from robocache.core.errors import DataError
-from robocache.datasets import EpisodeStore, Reader, open_dataset
-from robocache.evaluation.episode_plot import Figures, stream_figures
+from robocache.cli.progress import progress
+from robocache.cli.sample import Sample, sample_all, sample_first
+from robocache.core import Episode
+from robocache.core.errors import ConfigError, CorruptFileError, DataError
+from robocache.datasets import EpisodeStore, Reader
+from robocache.evaluation.contact_sheet import ContactSheet
 from robocache.rollouts import read_rows
-from robocache.runs import Inconsistency, RunStore, check_run
+from robocache.runs import Inconsistency, RunRecord, RunStore, check_run
+from robocache.runs.removal import size_bytes
 
-SAMPLED = 20
-"""Episodes whose values are looked at."""
-INSTRUCTIONS = 5
+QUICK_BYTES = 2**30
+"""A larger run is compared with what was recorded of it only with `--check`."""
+NAMED_PAIRS = 50
 
 
-def inspect(text: str) -> dict[str, Any]:
-    """Print the report and all problems; both as plain data.
+def inspect(
+    text: str,
+    *,
+    check: bool = False,
+    options: Mapping[str, Any] | None = None,
+    thumbnails: Path | None = None,
+) -> dict[str, Any]:
+    """Print what a dataset holds and what is wrong with it; both as plain data.
 
-    Of a run they include whatever is no longer as it was recorded.
+    Reads the metadata and the first few episodes. Of a run, problems include whatever is no
+    longer as it was recorded.
+
+    Args:
+        text: a folder, a file, a URI, or the name of a run that made episodes.
+        check: read everything, and list every problem.
+        options: given to its reader, see `open_dataset`.
+        thumbnails: write pictures of its cameras to this PNG file.
+
+    Raises:
+        ConfigError: no such dataset or option, or `thumbnails` is no .png file.
+        DataError: it cannot be opened at all.
     """
+    if thumbnails is not None and thumbnails.suffix != ".png":
+        raise ConfigError(f"--thumbnails {thumbnails}: it becomes a picture, so call it .png")
     store = RunStore()
+    record, dataset = _open(store, text, options or {})
+    report = dataset.report()
+    print_head(dataset.path, report)
+    sheet = ContactSheet()
+    look = None if thumbnails is None else sheet.add
+    sample = _sample_all(dataset, look) if check else sample_first(dataset, look)
+    print_streams(sample, report)
+    print_words(sample)
+    if thumbnails is not None:
+        _keep_pictures(sheet, thumbnails)
+    if check:
+        print_equal(sample.equal)
+    sample.wrong += sheet.damaged
+    problems = ProblemList(dataset.path)
+    for problem in (
+        _verified(store, record, dataset, sample) if check else _met(store, record, dataset, sample)
+    ):
+        problems.add(problem)
+    problems.conclude(complete=check)
+    return {
+        **json.loads(json.dumps(report, default=str)),
+        "checked": check,
+        "sampled": sample.to_json(),
+        "equal_episodes": sample.equal if check else None,
+        "thumbnails": thumbnails if sheet.cameras else None,
+        "problems": [_plain(problem) for problem in problems.all],
+    }
+
+
+def _open(
+    store: RunStore, text: str, options: Mapping[str, Any]
+) -> tuple[RunRecord | None, Reader]:
+    """The run called `text`, if there is one, and the dataset."""
     record = recorded(store, text)
-    problems: list[DataError | Inconsistency] = []
     if record is None:
-        dataset = open_dataset(Path(text))
-    else:
-        dataset = EpisodeStore(recorded_episodes(record))
-        problems += check_run(store.engine, record, read_rows)
-    problems += dataset.problems()
-    report = {**dataset.report(), "sampled": sample(dataset)}
-    _print_report(report)
-    for problem in problems:
-        console.print(f"[red]{type(problem).__name__}[/red] {escape(str(problem))}")
-    found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    console.print(found if problems else "no problems found")
-    listed = [_plain(problem) for problem in problems]
-    return {**json.loads(json.dumps(report, default=str)), "problems": listed}
+        return None, open_text(text, options)
+    if options:
+        raise ConfigError(f"dataset {text!r} is a run: its reader takes no options ({options})")
+    return record, EpisodeStore(recorded_episodes(record))
 
 
-def sample(dataset: Reader) -> dict[str, Any]:
-    """What the first episodes hold, in numbers and words; frames are not decoded.
-
-    Returns:
-        How many `episodes` were read, some `instructions`, and of the `streams` the range and mean
-        of all values, the mean rate, and the largest jitter (standard deviation of the time between
-        samples) of an episode. Episodes that cannot be read are among the problems.
-    """
-    instructions: list[str] = []
-    found: dict[str, list[Figures]] = {}
-    keys = dataset.keys()[:SAMPLED]
-    for key in keys:
-        try:
-            episode = dataset[key]
-            figures = [stream_figures(name, s) for name, s in episode.streams.items()]
-        except DataError:
-            continue
-        for one in figures:
-            found.setdefault(one.name, []).append(one)
-        if episode.instruction not in instructions:
-            instructions.append(episode.instruction)
-    return {
-        "episodes": len(keys),
-        "instructions": [text for text in instructions if text][:INSTRUCTIONS],
-        "streams": {name: _together(figures) for name, figures in sorted(found.items())},
-    }
+def _sample_all(dataset: Reader, look: Callable[[Episode], None] | None) -> Sample:
+    with progress("reading", "episodes") as say:
+        return sample_all(dataset, say, look)
 
 
-def _together(figures: list[Figures]) -> dict[str, float | None]:
-    """One stream over several episodes."""
-    total = sum(one.samples for one in figures if one.mean is not None)
-    weighted = [one.mean * one.samples for one in figures if one.mean is not None]
-    rates = [one.rate_hz for one in figures if one.rate_hz is not None]
-    return {
-        "low": min((one.low for one in figures if one.low is not None), default=None),
-        "mean": sum(weighted) / total if total else None,
-        "high": max((one.high for one in figures if one.high is not None), default=None),
-        "rate_hz": sum(rates) / len(rates) if rates else None,
-        "jitter_s": max((o.jitter_s for o in figures if o.jitter_s is not None), default=None),
-    }
+def _met(
+    store: RunStore, record: RunRecord | None, dataset: Reader, sample: Sample
+) -> Iterator[Problem]:
+    """What is wrong with what was looked at."""
+    if record is not None:
+        if size_bytes(record.folder) <= QUICK_BYTES:
+            yield from check_run(store.engine, record, read_rows)
+        else:
+            console.print(f"{record.id} is large: whether it is as it was recorded says --check")
+    if isinstance(dataset, EpisodeStore):
+        yield from dataset.broken
+    yield from sample.unreadable
+    yield from sample.wrong
 
 
-def _plain(problem: DataError | Inconsistency) -> dict[str, Any]:
+def _verified(
+    store: RunStore, record: RunRecord | None, dataset: Reader, sample: Sample
+) -> Iterator[Problem]:
+    """Everything that is wrong; what the reader did not tell of episodes is added."""
+    if record is not None:
+        yield from check_run(store.engine, record, read_rows)
+    told: set[str | None] = set()
+    with progress("verifying", "") as _:
+        for problem in dataset.problems():
+            told |= {problem.file, problem.episode}
+            yield problem
+    for problem in (*sample.unreadable, *sample.wrong):
+        if problem.episode not in told and (problem.file is None or problem.file not in told):
+            yield problem
+    yield from _shared(dataset, sample.equal)
+
+
+def _shared(dataset: Reader, equal: Sequence[Sequence[str]]) -> Iterator[DataError]:
+    """Episodes with the same content in what is trained on and in what is validated on."""
+    named = getattr(dataset, "splits", None)  # RLDS has a list of them, and tells of it itself
+    splits: Mapping[str, Sequence[str]] = named() if callable(named) else {}
+    for train in (name for name in splits if name.startswith("train")):
+        for held_out in (name for name in splits if name.startswith(("val", "test"))):
+            mine, theirs = set(splits[train]), set(splits[held_out])
+            pairs = [
+                f"{one} = {other}"
+                for keys in equal
+                for one in keys
+                for other in keys
+                if one != other and one in mine and other in theirs
+            ]
+            if pairs:
+                more = "" if len(pairs) <= NAMED_PAIRS else ", ..."
+                yield CorruptFileError(
+                    f"splits {train} and {held_out} hold {len(pairs)} episodes with the same "
+                    f"content ({', '.join(pairs[:NAMED_PAIRS])}{more})",
+                    file=dataset.path,
+                )
+
+
+def _keep_pictures(sheet: ContactSheet, path: Path) -> None:
+    if not sheet.cameras:
+        console.print("no pictures: no camera in the first episodes")
+        return
+    sheet.write(path)
+    cameras, episodes = count(len(sheet.cameras), "camera"), count(len(sheet.episodes), "episode")
+    console.print(f"{path}: pictures of {cameras} in {episodes}", markup=False)
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
     kind = type(problem).__name__
     if isinstance(problem, Inconsistency):
         return {**asdict(problem), "kind": kind}
@@ -100,38 +181,3 @@ def _plain(problem: DataError | Inconsistency) -> dict[str, Any]:
         "kind": kind,
         "problem": problem.problem,
     }
-
-
-def _print_report(report: dict[str, Any]) -> None:
-    streams = report.get("streams", {})
-    for name, value in report.items():
-        if name not in ("streams", "sampled"):
-            console.print(f"{name}: {json.dumps(value, default=str)}", markup=False)
-    if not isinstance(streams, dict):
-        return
-    console.print(
-        f"  {'stream':34} {'shape':15} {'dtype':8} {'rate':8} {'clock':9} "
-        f"{'true rate, jitter':20} values"
-    )
-    sampled = report["sampled"]
-    for name, spec in streams.items():
-        rate = "once" if spec.get("rate_hz") is None else f"{spec['rate_hz']:g} Hz"
-        shape = str(tuple(spec.get("shape", ()))).replace(" ", "")
-        kind = "privileged" if spec.get("privileged") else ""
-        measured = _measured(sampled["streams"].get(name, {}))
-        console.print(
-            f"  {name:34} {shape:15} {spec.get('dtype', ''):8} {rate:8} "
-            f"{spec.get('clock', ''):9} {measured:50} {kind}".rstrip()
-        )
-    console.print(f"  true rates and values of the first {sampled['episodes']} episodes")
-    for text in sampled["instructions"]:
-        console.print(f"  “{text}”", markup=False)
-
-
-def _measured(figures: Mapping[str, float | None]) -> str:
-    """True rate and jitter, and the values from lowest to highest with their mean."""
-    rate, jitter, low = (figures.get(name) for name in ("rate_hz", "jitter_s", "low"))
-    clock = "" if rate is None or jitter is None else f"{rate:.4g} Hz, {1000 * jitter:.3g} ms"
-    if low is None:
-        return clock
-    return f"{clock:20} {low:.3g} to {figures['high']:.3g}, mean {figures['mean']:.3g}"

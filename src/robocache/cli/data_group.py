@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from robocache.cli.options import PROBLEMS, Json
+from robocache.cli.options import PROBLEMS, Json, Overrides
 from robocache.cli.output import conclude
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and make new ones of them.")
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A folder, a file, or the name of a collection.")
+    str, typer.Argument(metavar="SOURCE", help="A folder, a file, a URI, or a collection's name.")
 ]
 Destination = Annotated[str, typer.Argument(metavar="NEW", help="Folder to be made.")]
 To = Annotated[
@@ -24,15 +24,39 @@ Fps = Annotated[
 ]
 
 
+ReaderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="For its reader, e.g. split=val; may be repeated."
+    ),
+]
+
+
 @data_app.command()
-def inspect(dataset: Source, json: Json = False) -> None:
-    """What a dataset holds, and every problem in it (exit code 4 if there are any).
+def inspect(
+    dataset: Source,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything and list every problem.")
+    ] = False,
+    thumbnails: Annotated[
+        Path | None,
+        typer.Option("--thumbnails", metavar="FILE.png", help="Pictures of its cameras."),
+    ] = None,
+    option: ReaderOption = None,
+    json: Json = False,
+) -> None:
+    """What a dataset holds: streams, true rates, gaps, ranges, words. Exit code 4: with problems.
+
+    Reads the first few episodes; with --check all of them, and names whatever is wrong.
 
     robocache data inspect path/to/anything
+
+    robocache data inspect path/to/bridge --check --option split=val --thumbnails bridge.png
     """
     from robocache.cli.data import inspect as run
+    from robocache.cli.reader_options import reader_options
 
-    report = run(dataset)
+    report = run(dataset, check=check, options=reader_options(option or ()), thumbnails=thumbnails)
     conclude("data inspect", report, PROBLEMS if report["problems"] else 0)
 
 
@@ -41,6 +65,7 @@ def plot(
     dataset: Source,
     episode: Annotated[str, typer.Argument(help="Key or number of the episode.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
+    option: ReaderOption = None,
     json: Json = False,
 ) -> None:
     """A page with the streams, clocks and pictures of one episode.
@@ -48,8 +73,40 @@ def plot(
     robocache data plot path/to/anything 0
     """
     from robocache.cli.plot import plot as run
+    from robocache.cli.reader_options import reader_options
 
-    conclude("data plot", run(dataset, episode, out))
+    conclude("data plot", run(dataset, episode, out, reader_options(option or ())))
+
+
+@data_app.command()
+def stats(
+    source: Source,
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", help="Only these streams; may be repeated.")
+    ] = None,
+    relative_to: Annotated[
+        str | None, typer.Option("--relative-to", help="Also actions minus this stream, by step.")
+    ] = None,
+    action: Annotated[str, typer.Option(help="The action, for --relative-to.")] = "action",
+    horizon: Annotated[int, typer.Option(help="Steps, for --relative-to.")] = 16,
+    rate: Annotated[
+        float | None, typer.Option(help="Steps a second; else the rate of the actions.")
+    ] = None,
+    option: ReaderOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the figures.")] = None,
+    json: Json = False,
+) -> None:
+    """Mean, spread, range and quantiles, without decoding a picture; kept for the next time.
+
+    robocache data stats path/to/anything --relative-to observation.state
+    """
+    from robocache.cli.reader_options import reader_options
+    from robocache.cli.statistics import Relative
+    from robocache.cli.statistics import stats as run
+
+    relative = None if relative_to is None else Relative(relative_to, action, horizon, rate)
+    made = run(source, stream or (), relative, reader_options(option or ()), out)
+    conclude("data stats", made)
 
 
 @data_app.command()
@@ -171,3 +228,64 @@ def rename(
     from robocache.cli.convert import rename as run
 
     conclude("data rename", run(source, destination, names, to=to, fps=fps))
+
+
+@data_app.command()
+def download(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="hf://OWNER/NAME, gs://BUCKET/...")],
+    new: Annotated[
+        Path | None, typer.Argument(metavar="[NEW]", help="Folder to be made; else the cache.")
+    ] = None,
+    episodes: Annotated[
+        str | None, typer.Option("--episodes", help="Only what these need: 0:10 or 0,3,7 or keys.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="RLDS: only this split.")] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare what is here with its checksums.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Fetch a dataset from the Hugging Face hub, a bucket, or wherever fsspec reaches.
+
+    robocache data download hf://lerobot/pusht --episodes 0:10
+
+    robocache data download gs://gresearch/robotics/bridge/0.1.0 --split val
+    """
+    from robocache.cli.download import download as run
+
+    made = run(uri, new, episodes=episodes, split=split, revision=revision, check=check)
+    conclude("data download", made)
+
+
+@data_app.command()
+def cache(
+    overrides: Overrides = None,
+    quality: Annotated[int, typer.Option(help="Of JPEG; depth is kept exactly.")] = 95,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    limit: Annotated[
+        str, typer.Option(help="All caches together; those unused for longest go.")
+    ] = "100GB",
+    list_all: Annotated[bool, typer.Option("--list", help="Only list the caches.")] = False,
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="NAME", help="Remove this cache.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make what a training reads once: pictures at its resolution, windows aligned.
+
+    Takes the settings of `train`, which then reads it and says so.
+
+    robocache data cache dataset=path/to/bridge policy=flow_bridge_rgb
+    """
+    from robocache.cli import cache as caches
+
+    if list_all:
+        conclude("data cache", caches.show())
+    elif remove is not None:
+        conclude("data cache", caches.remove(remove))
+    else:
+        made = caches.make(overrides or [], quality=quality, workers=workers, limit=limit)
+        conclude("data cache", made)

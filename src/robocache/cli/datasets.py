@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from robocache import runs
+from robocache.cli.download import open_text
 from robocache.core.errors import ConfigError, DataError, unknown_name
 from robocache.datasets import EpisodeStore, Reader, open_dataset
+from robocache.datasets.reader import is_uri
 from robocache.rollouts import read_rows
 from robocache.runs import RunRecord, RunStore
 
@@ -17,13 +19,14 @@ EPISODES = "episodes"
 
 
 def recorded(store: RunStore, text: str) -> RunRecord | None:
-    """The run called `text`; None where no run is called so and there is such a path.
+    """The run called `text`; None where no run is called so and it is a path or a URI.
 
     Raises:
         ConfigError: neither.
     """
     known = store.runs(run_id=text)
-    return None if not known and Path(text).exists() else store.get(text)
+    elsewhere = is_uri(text) or Path(text).exists()
+    return None if not known and elsewhere else store.get(text)
 
 
 def require_sound(store: RunStore, record: RunRecord) -> None:
@@ -56,7 +59,7 @@ def recorded_episodes(record: RunRecord) -> Path:
 
 
 def find_dataset(store: RunStore, text: str, options: Mapping[str, Any] | None = None) -> Reader:
-    """The dataset made by the run called `text`, or at the path `text`.
+    """The dataset made by the run called `text`, or at the path or URI `text`.
 
     Args:
         options: given to its reader, e.g. {"split": "train"}; see `open_dataset`.
@@ -68,7 +71,7 @@ def find_dataset(store: RunStore, text: str, options: Mapping[str, Any] | None =
     """
     record = recorded(store, text)
     if record is None:
-        found = open_dataset(text, **(options or {}))
+        found = open_text(text, options or {})
     else:
         if options:
             raise ConfigError(f"dataset {text!r} is a run: its reader takes no options ({options})")
@@ -99,7 +102,18 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {k: value for k, value in settings.items() if value or k not in _ONLY_IF_GIVEN}
 
 
-_ONLY_IF_GIVEN = ("dataset_options", "validation", "validation_options", "allow_training_episodes")
+_ONLY_IF_GIVEN = (
+    "dataset",
+    "dataset_options",
+    "mixture",
+    "validation",
+    "validation_options",
+    "validation_as",
+    "allow_training_episodes",
+    "seen_as",
+    "rename",
+    "transforms",
+)
 
 
 def keep_keys(dataset: Reader, *, require_success: bool, hold_out: tuple[str, ...]) -> list[str]:

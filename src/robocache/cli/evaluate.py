@@ -16,8 +16,9 @@ from robocache.cli.collect import (
     make_plan,
     plan_of_today,
 )
-from robocache.cli.configuration import load
+from robocache.cli.configuration import build, load
 from robocache.cli.datasets import find_dataset, given, require_sound
+from robocache.cli.mixture import seen, settings_of_member
 from robocache.cli.overlap import require_unseen, training_episodes
 from robocache.cli.policies import find_policy, is_outside, sound_checkpoint
 from robocache.cli.progress import console, progress
@@ -225,6 +226,9 @@ def evaluate_recordings(
         raise ConfigError(f"{policy} is code: errors on recordings are for checkpoints alone")
     path, sha256 = sound_checkpoint(store, policy)
     loaded = load_policy(path)
+    if config.seen_as:
+        asked = {**asked, **settings_of_member(store, sha256, config)}
+        config = build(OpenLoopConfig, asked)
     dataset = find_dataset(store, config.dataset, config.dataset_options)
     known = dataset.keys()
     keys = list(config.episodes) or known
@@ -252,7 +256,8 @@ def evaluate_recordings(
             require_sound(store, run.record)
             result = OpenLoopResult.from_json(json.loads(file.read_text()))
         else:
-            table = WindowTable((dataset[key] for key in keys), window)
+            judged = seen(dataset, config.rename, config.transforms)
+            table = WindowTable((judged[key] for key in keys), window)
             mean = loaded.statistics[loaded.action].mean.reshape(-1)
             with progress("open loop", "windows") as say:
                 result = evaluate_open_loop(loaded, table, mean, config, say)

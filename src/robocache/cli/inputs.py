@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from robocache.cli.collect import SensorsConfig, make_plan, plan_of_today
 from robocache.cli.configuration import build
 from robocache.cli.content import KnownRun
 from robocache.cli.datasets import EPISODES, find_dataset
+from robocache.cli.mixture import source_of, validation_options
 from robocache.cli.policies import find_policy, sound_checkpoint
 from robocache.core.errors import CheckpointError, ConfigError
 from robocache.datasets import Reader
+from robocache.datasets.reader import is_uri
 from robocache.rollouts import PolicySource, RolloutPlan
 from robocache.runs import RunStore, home, verify_checkpoint
 from robocache.runs.checkpoints import LISTING_NAME
@@ -24,7 +26,7 @@ from robocache.runs.drift import Difference, differences
 class Inputs:
     """What a run reads, as far as its verb reads it, and where any of it is not what it was."""
 
-    dataset: Reader | None = None
+    datasets: Mapping[str, Reader] = field(default_factory=dict)
     validation: Reader | None = None
     checkpoint: Path | None = None
     source: PolicySource | None = None
@@ -50,22 +52,51 @@ def find_inputs(store: RunStore, original: KnownRun) -> Inputs:
         source, sha256 = _find_policy(store, original, config["policy"])
         changed = next(differences(config["policy"], sha256, f"source of {source.name}"), None)
         return Inputs(plan=plan, source=source, difference=changed, drift=drift)
-    found: dict[str, Reader] = {}
-    for role in ("dataset", "validation"):
-        if not config.get(role):
-            continue
-        found[role] = _find_dataset(store, original, role)
-        name = f"{role} {found[role].name}, fingerprint"
-        changed = next(differences(config[role], found[role].fingerprint, name), None)
+    found = {}
+    for read in _recorded_datasets(original):
+        found[read.role] = _find_dataset(store, original, read)
+        name = f"{read.role} {found[read.role].name}, fingerprint"
+        changed = next(differences(read.fingerprint, found[read.role].fingerprint, name), None)
         if changed is not None:
             return Inputs(difference=changed)
     wanted = [config["policy"]] if verb == "open-loop" else config["init_from"]
     checkpoints = [_find_checkpoint(store, original, sha256) for sha256 in wanted]
+    validation = found.pop("validation", None)
+    mixture = config.get("mixture")
     return Inputs(
-        dataset=found["dataset"],
-        validation=found.get("validation"),
+        datasets={name: found[source_of(name)] for name in mixture}
+        if mixture
+        else {found["dataset"].name: found["dataset"]},
+        validation=validation,
         checkpoint=next(iter(checkpoints), None),
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A dataset that a run read: what for, what it was called, and how it was opened."""
+
+    role: str
+    name: str
+    fingerprint: str
+    options: Mapping[str, Any]
+
+
+def _recorded_datasets(original: KnownRun) -> list[_Read]:
+    manifest, config = original.manifest, original.config
+    if config.get("mixture"):
+        read = [
+            _Read(role, manifest["sources"][role], member["dataset"], member.get("options", {}))
+            for name, member in config["mixture"].items()
+            for role in [source_of(name)]
+        ]
+    else:
+        (name,) = manifest["datasets"]
+        read = [_Read("dataset", name, config["dataset"], config.get("dataset_options", {}))]
+    if config.get("validation"):
+        place, options = manifest["sources"]["validation"], validation_options(config)
+        read.append(_Read("validation", place, config["validation"], options))
+    return read
 
 
 def _recorded_plan(verb: str, config: Mapping[str, Any]) -> tuple[RolloutPlan, str]:
@@ -88,30 +119,25 @@ def _recorded_plan(verb: str, config: Mapping[str, Any]) -> tuple[RolloutPlan, s
     return replace(plan, env_version=config["environment"]), config["environment"]
 
 
-def _find_dataset(store: RunStore, original: KnownRun, role: str) -> Reader:
-    """The dataset by the name of the run that made it, else where the manifest says it was.
-
-    Args:
-        role: "dataset" or "validation".
-    """
-    manifest, expected = original.manifest, original.config[role]
-    options = original.config.get(f"{role}_options", {})
-    (name,) = manifest["datasets"]
-    name = name if role == "dataset" else manifest["sources"][role]
-    places = [name] if any((r.folder / EPISODES).is_dir() for r in store.runs(run_id=name)) else []
-    path = Path(manifest["directory"], manifest["sources"].get(role, name))
-    if path.exists():
-        places.append(str(path))
-    found = [find_dataset(store, place, options) for place in places]
+def _find_dataset(store: RunStore, original: KnownRun, read: _Read) -> Reader:
+    """The dataset by the name of the run that made it, else where the manifest says it was."""
+    runs = store.runs(run_id=read.name)
+    places = [read.name] if any((run.folder / EPISODES).is_dir() for run in runs) else []
+    manifest = original.manifest
+    source = manifest["sources"].get(read.role, read.name)
+    path = Path(manifest["directory"], source)
+    if is_uri(source) or path.exists():
+        places.append(source if is_uri(source) else str(path))
+    found = [find_dataset(store, place, read.options) for place in places]
     for dataset in found:
-        if dataset.fingerprint == expected:
+        if dataset.fingerprint == read.fingerprint:
             return dataset
     if found:
         return found[0]
     raise ConfigError(
-        f"{role} {name!r} (fingerprint {expected[:12]}), which run {original.name!r} read, is "
-        f"missing: there is no such run with episodes in {home()}, and nothing at {path}; "
-        f"restore it"
+        f"{read.role} {read.name!r} (fingerprint {read.fingerprint[:12]}), which run "
+        f"{original.name!r} read, is missing: there is no such run with episodes in {home()}, and "
+        f"nothing at {path}; restore it"
     )
 
 

@@ -79,6 +79,8 @@ def train(overrides: Overrides = None, name: Name = None, json: Json = False) ->
     robocache train dataset=path/to/lerobot policy=flow_lerobot hold_out=[episode_000004]
 
     robocache train dataset=more-demos init_from=mt10 seeds=[0,1,2]
+
+    robocache train mixture=several.yaml policy.rate_hz=5
     """
     from robocache.cli import results
     from robocache.cli.train import train_all

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, CorruptFileError
 from robocache.datasets import Reader
 from robocache.datasets.parts import content_hash
+from robocache.datasets.views import View
 from robocache.runs import RunStore, atomic_write, verify_checkpoint
 
 FILE = "training_episodes.json"
@@ -51,11 +52,21 @@ def learned_before(store: RunStore, start: Path | None) -> dict[str, str]:
     return training_episodes(store, start, verify_checkpoint(start)) or {}
 
 
-def hashed(episodes: Iterable[Episode], found: dict[str, str]) -> Iterator[Episode]:
-    """The same episodes; `found` gets content hash -> key of each, of equal ones the first."""
-    for episode in episodes:
-        found.setdefault(content_hash(episode), episode.key)
-        yield episode
+def noted(dataset: Reader, keys: Sequence[str], found: dict[str, str], prefix: str = "") -> View:
+    """These episodes; `found` gets content hash -> key of those that are read, of equal ones one.
+
+    Args:
+        prefix: comes before each key in `found`.
+    """
+    hashed: set[str] = set()
+
+    def note(episode: Episode) -> Episode:
+        if episode.key not in hashed:
+            found.setdefault(content_hash(episode), f"{prefix}{episode.key}")
+            hashed.add(episode.key)
+        return episode
+
+    return View(dataset, {"select": len(keys)}, keys=keys, change=note)
 
 
 def require_unseen(trained: Mapping[str, str], dataset: Reader, keys: Iterable[str]) -> None:

@@ -21,8 +21,10 @@ from robocache.cli.datasets import require_sound
 from robocache.cli.difference import print_columns
 from robocache.cli.evaluate import judge_plan
 from robocache.cli.inputs import Inputs, find_inputs
+from robocache.cli.mixture import seen
 from robocache.cli.progress import console, progress
-from robocache.cli.train import from_record, train_one
+from robocache.cli.train import train_one
+from robocache.cli.train_config import from_record
 from robocache.core.errors import ConfigError, RunError, unknown_name
 from robocache.core.window import Window
 from robocache.datasets import WindowTable
@@ -190,31 +192,29 @@ def _evaluate(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
 
 
 def _open_loop(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
-    dataset, checkpoint = inputs.dataset, inputs.checkpoint
-    assert dataset is not None and checkpoint is not None
-    settings = {name: value for name, value in original.config.items() if name != "policy"}
-    config = build(OpenLoopConfig, settings)
+    (dataset,), checkpoint = inputs.datasets.values(), inputs.checkpoint
+    assert checkpoint is not None
+    config = build(OpenLoopConfig, {k: v for k, v in original.config.items() if k != "policy"})
     policy = load_policy(checkpoint)
     window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
     with store.begin("open-loop", original.config, name=original.name, seeds=[config.seed]) as run:
+        dataset = seen(dataset, config.rename, config.transforms)
         table = WindowTable((dataset[key] for key in config.episodes or dataset.keys()), window)
         mean = policy.statistics[policy.action].mean.reshape(-1)
         with progress("open loop", "windows") as say:
             result = evaluate_open_loop(policy, table, mean, config, say)
         atomic_write(run.folder / "open_loop.json", json.dumps(result.to_json()).encode())
-        errors = {"absolute": result.overall(), "rms": result.overall("square")}
-        run.finish({"errors": errors})
+        run.finish({"errors": {"absolute": result.overall(), "rms": result.overall("square")}})
     return run
 
 
 def _train(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
-    assert inputs.dataset is not None
     config = from_record(original.config)
     return train_one(
         store,
         replace(config, trainer=replace(config.trainer, threads=torch.get_num_threads())),
         original.config,
-        inputs.dataset,
+        inputs.datasets,
         inputs.checkpoint,
         name=original.name,
         sources=original.manifest["sources"],

@@ -27,7 +27,7 @@ def remove(runs: list[str], yes: bool) -> list[str]:
     engine = RunStore().engine
     weights = weigh_runs(engine, list(dict.fromkeys(runs)))
     for run_id, size in weights.items():
-        console.print(f"run {run_id}: {_bytes(size)}")
+        console.print(f"run {run_id}: {in_bytes(size)}")
     if yes:
         remove_runs(engine, list(weights))
     _say_sum(sum(weights.values()), yes)
@@ -71,18 +71,18 @@ def _print_items(items: Sequence[dict[str, Any]]) -> None:
         return
     table = Table("what", "why", Column("size", justify="right", no_wrap=True))
     for item in items:
-        table.add_row(escape(item["what"]), escape(item["why"]), _bytes(item["bytes"]))
+        table.add_row(escape(item["what"]), escape(item["why"]), in_bytes(item["bytes"]))
     console.print(table, soft_wrap=False)
 
 
 def _say_sum(total: int, yes: bool) -> None:
     if yes:
-        console.print(f"removed: {_bytes(total)}")
+        console.print(f"removed: {in_bytes(total)}")
     else:
-        console.print(f"{_bytes(total)} would go; nothing was removed: add --yes")
+        console.print(f"{in_bytes(total)} would go; nothing was removed: add --yes")
 
 
-def _bytes(size: int) -> str:
+def in_bytes(size: int) -> str:
     """In the largest unit that leaves a number above one."""
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):

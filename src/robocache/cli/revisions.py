@@ -57,9 +57,13 @@ def checked_out(text: str) -> Iterator[Path]:
 
 
 def script_names(checkout: Path) -> list[str]:
-    """Names of the scripts that measure something."""
-    files = sorted((checkout / SCRIPTS).glob("*.py"))
-    return [file.stem for file in files if 'if __name__ == "__main__":' in file.read_text()]
+    """Names of the scripts that measure something and need no environment of a peer."""
+    texts = {file.stem: file.read_text() for file in sorted((checkout / SCRIPTS).glob("*.py"))}
+    return [
+        name
+        for name, text in texts.items()
+        if 'if __name__ == "__main__":' in text and "from peer import" not in text
+    ]
 
 
 def chosen_scripts(checkout: Path, names: Sequence[str]) -> dict[str, list[str]]:

@@ -2,93 +2,40 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from robocache.cli.configuration import build, load
-from robocache.cli.datasets import find_dataset, given, keep_keys, require_sound
-from robocache.cli.evaluate import evaluate_closed_loop
-from robocache.cli.overlap import hashed, keep_training_episodes, learned_before, require_unseen
+from robocache.cli.caching import CacheSetting
+from robocache.cli.configuration import load
+from robocache.cli.datasets import find_dataset, require_sound
+from robocache.cli.judging import judge_by
+from robocache.cli.mixture import read_members, seen, take_mixture_file, validation_options
+from robocache.cli.overlap import keep_training_episodes, learned_before, require_unseen
 from robocache.cli.policies import sound_checkpoint
 from robocache.cli.progress import console, progress
+from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
+from robocache.cli.training_data import TrainingData, find_datasets, training_data, window_of
 from robocache.core.errors import ConfigError
-from robocache.core.policy import EvaluationCallback
 from robocache.core.seeding import derive_seed
 from robocache.core.statistics import Statistics
-from robocache.core.window import StreamInput, Window
-from robocache.datasets import Loader, Reader, WindowTable, compute_statistics
-from robocache.datasets.statistics import relative_statistics
-from robocache.evaluation.open_loop import PREDICTORS, OpenLoopConfig, evaluate_open_loop
-from robocache.learning import TrainerConfig, train
-from robocache.policies import FlowConfig, FlowPolicy, load_policy
+from robocache.core.window import StreamInput
+from robocache.datasets import Loader, Mixture, Reader, WindowTable
+from robocache.datasets.windows import Windows
+from robocache.learning import train
+from robocache.policies import FlowPolicy, load_policy
 from robocache.policies.flow.policy import relative_name, require_comparable
-from robocache.runs import Run, RunStore, latest_checkpoint, verify_checkpoint
+from robocache.runs import Run, RunStore, latest_checkpoint, read_manifest, verify_checkpoint
 from robocache.runs.checkpoints import read_listing
-
-
-@dataclass(frozen=True)
-class PolicyConfig:
-    """What is trained.
-
-    Attributes:
-        inputs: the streams it reads.
-        action: the stream it learns to predict.
-        rate_hz: rate of its action clock.
-        network: size and behaviour.
-    """
-
-    inputs: tuple[StreamInput, ...]
-    action: str
-    rate_hz: float
-    network: FlowConfig
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A training run.
-
-    Attributes:
-        dataset: a folder, or the name of a collection.
-        hold_out: keys of episodes not to train on.
-        require_success: leave out episodes that are known to have failed.
-        seeds: one run is made for each.
-        init_from: a checkpoint to start from; it keeps its own statistics and architecture, so
-            `policy` cannot be given beside it.
-        evaluate: settings of `eval` for judging checkpoints on the way, every
-            `trainer.evaluate_every` steps.
-        trainer: how.
-        policy: what is trained; None where `init_from` says it.
-        dataset_options: given to the dataset's reader, e.g. {split: train}.
-        validation: recordings that checkpoints are judged on, instead of by `evaluate`, and the
-            last one always is; a folder, or the name of a collection.
-        validation_options: given to its reader.
-        allow_training_episodes: let episodes of the training be among those of `validation`.
-        workers: processes that decode pictures and videos. Changes nothing in the result.
-    """
-
-    dataset: str
-    hold_out: tuple[str, ...]
-    require_success: bool
-    seeds: tuple[int, ...]
-    init_from: str | None
-    evaluate: tuple[str, ...]
-    trainer: TrainerConfig
-    policy: PolicyConfig | None = None
-    dataset_options: Mapping[str, Any] = field(default_factory=dict)
-    validation: str | None = None
-    validation_options: Mapping[str, Any] = field(default_factory=dict)
-    allow_training_episodes: bool = False
-    workers: int = 0
 
 
 def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
     """One run per training seed, each made now, continued, or found complete."""
-    config, plain = load("train", TrainConfig, overrides)
+    overrides, file = take_mixture_file(overrides)
+    config, plain = load("train", TrainConfig, overrides, file)
     if not config.seeds:
         raise ConfigError("seeds must name at least one training seed")
     if config.init_from is not None:
@@ -96,24 +43,23 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
             if text.startswith(("policy=", "policy.")):
                 raise ConfigError(f"{text}: init_from keeps the policy of its checkpoint")
     store = RunStore()
-    dataset = find_dataset(store, config.dataset, config.dataset_options)
+    members = read_members(config.mixture)
+    datasets, sources = find_datasets(store, config.dataset, config.dataset_options, members)
     validation = None
     if config.validation is not None:
-        validation = find_dataset(store, config.validation, config.validation_options)
-    start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
-    sources = {"dataset": config.dataset}
-    if config.validation is not None:
+        validation = find_dataset(store, config.validation, validation_options(plain))
         sources["validation"] = config.validation
+    start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
     if start is not None:
         sources["checkpoint"] = str(start)
-    recorded = to_record(plain, dataset, start, validation)
+    recorded = to_record(plain, datasets, members, start, validation)
     runs = []
     for seed in config.seeds:
         run = train_one(
             store,
             replace(config, seeds=(seed,)),
             {**recorded, "seeds": [seed]},
-            dataset,
+            datasets,
             start,
             name=name if name is None or len(config.seeds) == 1 else f"{name}-seed{seed}",
             sources=sources,
@@ -126,35 +72,11 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
     return runs
 
 
-def to_record(
-    plain: Mapping[str, Any], dataset: Reader, start: Path | None, validation: Reader | None
-) -> dict[str, Any]:
-    """The configuration as a manifest keeps it: inputs by their hashes, not by their names."""
-    parents = [] if start is None else [verify_checkpoint(start)]
-    recorded = {**given(plain), "dataset": dataset.fingerprint, "init_from": parents}
-    del recorded["workers"]
-    if validation is not None:
-        recorded["validation"] = validation.fingerprint
-    if start is not None:
-        del recorded["policy"]
-    return recorded
-
-
-def from_record(recorded: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of a run from what its manifest keeps of it.
-
-    Raises:
-        ConfigError: this version does not know one of its settings.
-    """
-    settings = {name: value for name, value in recorded.items() if name != "threads"}
-    return build(TrainConfig, {**settings, "init_from": next(iter(recorded["init_from"]), None)})
-
-
 def train_one(
     store: RunStore,
     config: TrainConfig,
     recorded: Mapping[str, Any],
-    dataset: Reader,
+    datasets: Mapping[str, Reader],
     start: Path | None,
     *,
     name: str | None,
@@ -166,21 +88,31 @@ def train_one(
     Args:
         config: has one seed.
         recorded: the same for the manifest, see `to_record`.
+        datasets: name -> what is trained on.
         start: the checkpoint to start from.
         name, sources: see `RunStore.begin`.
         validation: recordings to judge on.
     """
-    keys = keep_keys(dataset, require_success=config.require_success, hold_out=config.hold_out)
-    if not keys:
-        raise ConfigError(f"{dataset.name} has no episode left to train on")
+    members = read_members(config.mixture)
+    data = training_data(
+        datasets,
+        members,
+        require_success=config.require_success,
+        hold_out=config.hold_out,
+        learned=learned_before(store, start),
+    )
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     threads = {"torch": torch.get_num_threads()}
+    setting = cache_setting(store, name, config)
+    data = data.cached(setting, window_of(config.policy, start), config.workers)
+    recorded = to_record_caches(recorded, data.caches)
     if validation is not None and not config.allow_training_episodes:
-        learned = learned_before(store, start)
-        for _ in hashed((dataset[key] for key in keys), learned):
-            continue
-        require_unseen(learned, validation, validation.keys())
+        data.read_all()
+        require_unseen(data.learned, validation, validation.keys())
+    if validation is not None and config.validation_as:
+        member = members[config.validation_as]
+        validation = seen(validation, member.rename, member.transforms)
     (seed,) = config.seeds
     with store.begin(
         "train",
@@ -188,7 +120,7 @@ def train_one(
         name=name,
         parents=recorded["init_from"],
         seeds=[seed],
-        datasets={dataset.name: dataset.fingerprint},
+        datasets=data.fingerprints,
         threads=threads,
         sources=sources,
     ) as run:
@@ -196,10 +128,9 @@ def train_one(
             require_sound(store, run.record)
             console.print(f"run {run.id} is complete; nothing to do")
             return run
-        console.print(f"run {run.id}: {len(keys)} of {len(dataset)} episodes of {dataset.name}")
-        learned = learned_before(store, start)
-        policy, table = prepare(config, dataset, keys, seed, start, learned)
-        keep_training_episodes(run.folder, learned)
+        console.print(f"run {run.id}: {data}")
+        policy, table = prepare(config, data, seed, start)
+        keep_training_episodes(run.folder, data.learned)
         judge = judge_by(store, config.evaluate, policy, validation)
         loader = Loader(
             table,
@@ -226,68 +157,35 @@ def train_one(
         return run
 
 
-def judge_on_the_way(
-    store: RunStore, settings: Sequence[str], path: Path, step: int
-) -> dict[str, float]:
-    """Success of the checkpoint at `path`; an evaluation callback."""
-    success = evaluate_closed_loop(store, str(path), settings).result().overall
-    console.print(f"step {step}: success {success}")
-    return {"success": success.rate}
-
-
-def judge_by(
-    store: RunStore, settings: Sequence[str], policy: FlowPolicy, validation: Reader | None
-) -> EvaluationCallback:
-    """How checkpoints are judged: in simulation, or on recordings where there are any."""
-    if validation is None:
-        return functools.partial(judge_on_the_way, store, settings)
-    window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
-    table = WindowTable((validation[key] for key in validation.keys()), window)  # noqa: SIM118
-    return functools.cache(functools.partial(judge_on_recordings, table))
-
-
-def judge_on_recordings(table: WindowTable, path: Path, step: int) -> dict[str, float]:
-    """Open-loop errors of the checkpoint at `path`; an evaluation callback."""
-    policy = load_policy(path)
-    mean = policy.statistics[policy.action].mean.reshape(-1)
-    errors = evaluate_open_loop(policy, table, mean, OpenLoopConfig("", samples=4)).overall()
-    console.print(
-        f"step {step}: validation error "
-        + ", ".join(f"{name} {errors[name]:.4g}" for name in PREDICTORS)
-    )
-    return {f"validation_{name}": errors[name] for name in PREDICTORS}
+def cache_setting(store: RunStore, name: str | None, config: TrainConfig) -> CacheSetting:
+    """A run that is continued reads what it read before, unless something else is asked for."""
+    begun = store.runs(run_id=name) if name and config.cache == "auto" else []
+    if not begun:
+        return config.cache
+    kept: CacheSetting = read_manifest(begun[0].folder)["config"].get("cached", "off")
+    return kept
 
 
 def prepare(
     config: TrainConfig,
-    dataset: Reader,
-    keys: Sequence[str],
+    data: TrainingData,
     seed: int,
     start: Path | None,
-    learned: dict[str, str],
-) -> tuple[FlowPolicy, WindowTable]:
-    """A policy with fresh weights (or those of `start`), and the windows it learns from.
-
-    Args:
-        learned: gets content hash -> key of the episodes.
-    """
-    episodes = hashed((dataset[key] for key in keys), learned)
+) -> tuple[FlowPolicy, WindowTable | Mixture]:
+    """A policy with fresh weights (or those of `start`), and the windows it learns from."""
+    window = window_of(config.policy, start)
     if start is not None:
-        policy = load_policy(start)
-        window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
-        return policy, WindowTable(episodes, window)
+        return load_policy(start), data.windows(window)
     wanted = config.policy
-    if wanted is None:
-        raise ConfigError("there is neither a policy nor init_from in the configuration")
-    window = Window(wanted.inputs, wanted.action, wanted.rate_hz, wanted.network.horizon)
-    table = WindowTable(episodes, window)
-    names = [*(view.stream for view in wanted.inputs), wanted.action]
-    statistics = compute_statistics((dataset[key] for key in keys), names, dataset.fingerprint)
+    assert wanted is not None
+    table = data.windows(window)
+    numbers = [view.stream for view in wanted.inputs if view.size is None]
+    statistics = data.statistics([*numbers, wanted.action])
     require_readable(wanted.inputs, table, statistics)
     reference = wanted.network.relative_to
     if reference:
         require_comparable(reference, wanted.action, table.specs)
-        relative = relative_statistics(table, reference)
+        relative = data.relative_statistics(table, reference)
         streams = {**statistics.streams, relative_name(wanted.action, reference): relative}
         statistics = replace(statistics, streams=streams)
     torch.manual_seed(derive_seed(seed, "initial-weights"))
@@ -302,9 +200,7 @@ def prepare(
     return policy, table
 
 
-def require_readable(
-    inputs: Sequence[StreamInput], table: WindowTable, statistics: Statistics
-) -> None:
+def require_readable(inputs: Sequence[StreamInput], table: Windows, statistics: Statistics) -> None:
     """Refuse pictures of floats, which are neither colours nor depth in millimetres."""
     for view in inputs:
         spec = table.specs[view.stream]

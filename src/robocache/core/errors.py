@@ -12,6 +12,8 @@ RoboCacheError
 ├── EnvError                 a simulator broke its contract
 ├── PolicyError              a policy broke its contract
 ├── StorageError             disk full, read-only, or not writable
+├── DownloadError            data from elsewhere did not come, or not as announced
+│   └── UnreachableError     no connection, or it broke
 └── RunError                 the run store refuses
     ├── StoreError           the database is locked, damaged or of another version
     ├── CheckpointError      a checkpoint is missing, incomplete or altered
@@ -109,6 +111,14 @@ class PolicyError(RoboCacheError):
 
 class StorageError(RoboCacheError):
     """A write failed: disk full, read-only, or not permitted."""
+
+
+class DownloadError(RoboCacheError):
+    """Data from elsewhere did not come, or not as announced."""
+
+
+class UnreachableError(DownloadError):
+    """There is no connection to where the data lie, or it broke."""
 
 
 class RunError(RoboCacheError):

@@ -16,6 +16,8 @@ from robocache.core.errors import MissingStreamError
 class StreamStatistics:
     """Per-dimension statistics of one stream; each array has the shape of one sample, float64.
 
+    Of actions by step of the horizon, arrays are (H, ...) and `count` is the number of windows.
+
     Attributes:
         mean, std, minimum, maximum: over all samples of all episodes (population std).
         q01, q99: 1 % and 99 % quantiles.

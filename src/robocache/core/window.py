@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robocache.core.stream import AlignmentPolicy
+from robocache.core.errors import ConfigError
+from robocache.core.stream import AlignmentPolicy, StreamSpec
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class StreamInput:
         stream: name of the stream.
         offsets_s: times relative to now in seconds, none after now, e.g. (-0.05, 0.0).
         alignment: overrides the alignment declared by the stream; None keeps it.
+        size: (height, width) that pictures are brought to; None leaves them as they are.
     """
 
     stream: str
     offsets_s: tuple[float, ...] = (0.0,)
     alignment: AlignmentPolicy | None = None
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.offsets_s or max(self.offsets_s) > 0:
@@ -32,16 +35,33 @@ class StreamInput:
                 f"offsets_s of input {self.stream!r} must be one or more times <= 0, "
                 f"got {self.offsets_s}"
             )
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise ValueError(
+                f"size of input {self.stream!r} must be a height and a width, got {self.size}"
+            )
+
+    def seen(self, spec: StreamSpec) -> StreamSpec:
+        """The declaration of the stream as this input reads it, at its size.
+
+        Raises:
+            ConfigError: a size is given, and the stream holds no pictures.
+        """
+        if self.size is None:
+            return spec
+        if len(spec.shape) not in (2, 3) or (len(spec.shape) == 3 and spec.dtype != "uint8"):
+            raise ConfigError(
+                f"input {self.stream!r} asks for the size {self.size}, but its samples are "
+                f"{spec.dtype} {spec.shape}: only (H, W) and uint8 (H, W, 3) can be resized"
+            )
+        return replace(spec, shape=(*self.size, *spec.shape[2:]))
 
     def to_json(self) -> dict[str, Any]:
-        policy = self.alignment
-        return {
+        plain = {
             "stream": self.stream,
             "offsets_s": list(self.offsets_s),
-            "alignment": None
-            if policy is None
-            else {"method": policy.method, "max_gap_s": policy.max_gap_s},
+            "alignment": _plain(self.alignment),
         }
+        return plain if self.size is None else {**plain, "size": list(self.size)}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> StreamInput:
@@ -50,7 +70,12 @@ class StreamInput:
             stream=data["stream"],
             offsets_s=tuple(data["offsets_s"]),
             alignment=None if policy is None else AlignmentPolicy(**policy),
+            size=None if data.get("size") is None else tuple(data["size"]),
         )
+
+
+def _plain(policy: AlignmentPolicy | None) -> dict[str, Any] | None:
+    return None if policy is None else {"method": policy.method, "max_gap_s": policy.max_gap_s}
 
 
 @dataclass(frozen=True)
@@ -75,6 +100,15 @@ class Window:
     def action_offsets_s(self) -> NDArray[np.float64]:
         """(H,) times of the predicted actions relative to now, in seconds."""
         return np.arange(self.horizon, dtype=np.float64) / self.rate_hz
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "inputs": [view.to_json() for view in self.inputs],
+            "action": self.action,
+            "rate_hz": self.rate_hz,
+            "horizon": self.horizon,
+            "action_alignment": _plain(self.action_alignment),
+        }
 
 
 @dataclass(frozen=True)

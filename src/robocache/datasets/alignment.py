@@ -16,6 +16,7 @@ from robocache.core.env import Samples
 from robocache.core.errors import ConfigError, MissingStreamError
 from robocache.core.stream import AlignmentPolicy, Stream, StreamSpec
 from robocache.core.window import Observation, StreamInput, Window
+from robocache.datasets.resize import resize
 from robocache.ops.resample import ResamplePlan, apply_plan, plan_resample
 
 
@@ -70,6 +71,8 @@ def action_alignment(window: Window) -> AlignmentPolicy:
 
 def mask_invalid(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Zeros where `valid` (N, O) is False, so that nothing unusable can be read by mistake."""
+    if bool(valid.all()):
+        return values
     shape = valid.shape + (1,) * (values.ndim - valid.ndim)
     return torch.where(valid.reshape(shape), values, torch.zeros((), dtype=values.dtype))
 
@@ -91,7 +94,7 @@ class LiveAligner:
 
     Raises:
         MissingStreamError: an input is not among `specs`.
-        ConfigError: a stream is read by two inputs.
+        ConfigError: a stream is read by two inputs, or what is no picture at another size.
     """
 
     def __init__(self, inputs: Sequence[StreamInput], specs: dict[str, StreamSpec]) -> None:
@@ -100,6 +103,7 @@ class LiveAligner:
             if view.stream not in specs:
                 have = ", ".join(sorted(specs))
                 raise MissingStreamError(f"not offered (streams: {have})", stream=view.stream)
+            view.seen(specs[view.stream])
         self._inputs = tuple(inputs)
         self._specs = specs
         self._buffers = {view.stream: _Buffer(specs[view.stream]) for view in inputs}
@@ -118,8 +122,9 @@ class LiveAligner:
             spec = self._specs[view.stream]
             plan = plan_input(view, spec, buffer.times_s, buffer.usable_s, moment)
             method = (view.alignment or spec.alignment).method
-            aligned = apply_plan(torch.from_numpy(buffer.values), plan, method=method)
-            values[view.stream] = mask_invalid(aligned, plan.valid)[0].numpy()
+            read = apply_plan(torch.from_numpy(buffer.values), plan, method=method)
+            aligned = mask_invalid(read, plan.valid)[0].numpy()
+            values[view.stream] = aligned if view.size is None else resize(aligned, view.size)
             valid[view.stream] = plan.valid[0].numpy()
             age[view.stream] = plan.age_s[0].numpy()
         return Observation(values, valid, age, instruction, now_s)

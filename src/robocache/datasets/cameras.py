@@ -42,3 +42,27 @@ class Camera:
             "convention": self.convention,
             "note": self.note,
         }
+
+
+def points_seen(
+    depth: torch.Tensor,
+    intrinsics: torch.Tensor,
+    extrinsics: torch.Tensor,
+    convention: Convention = "opencv",
+) -> torch.Tensor:
+    """(B, O, H, W) depth in metres as (B, O, H, W, 3) points; sample b is seen by camera b.
+
+    Args:
+        depth, convention: as `deproject` takes them.
+        intrinsics, extrinsics: (B, 3, 3) and (B, 4, 4); where all are the same, the rays of one
+            camera serve for all samples.
+    """
+    if (intrinsics == intrinsics[0]).all() and (extrinsics == extrinsics[0]).all():
+        return deproject(depth, intrinsics[0], extrinsics[0], convention)
+    every = depth.shape[:2]
+    return deproject(
+        depth,
+        intrinsics[:, None].expand(*every, 3, 3),
+        extrinsics[:, None].expand(*every, 4, 4),
+        convention,
+    )

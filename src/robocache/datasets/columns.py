@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError, NonFiniteError, ShapeError
+from robocache.datasets.native import reading
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError)
 """What Arrow makes of altered bytes."""
@@ -24,7 +25,7 @@ def read_columns(path: Path, names: list[str] | None = None) -> pa.Table:
         CorruptFileError: missing, unreadable or truncated.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with reading(path), pq.ParquetFile(path) as file:
             have = file.schema_arrow.names
             return file.read(have if names is None else [name for name in names if name in have])
     except UNREADABLE as error:
@@ -79,14 +80,16 @@ def row_count(path: Path) -> int:
 
 @lru_cache(maxsize=64)
 def _metadata(path: Path, size: int, mtime_ns: int) -> pq.FileMetaData:
-    return pq.read_metadata(path)
+    with reading(path):
+        return pq.read_metadata(path)
 
 
 @lru_cache(maxsize=4)
 def _groups(
     path: Path, size: int, mtime_ns: int, groups: tuple[int, ...], columns: tuple[str, ...]
 ) -> pa.Table:
-    with pq.ParquetFile(path, metadata=_metadata(path, size, mtime_ns)) as file:
+    metadata = _metadata(path, size, mtime_ns)
+    with reading(path), pq.ParquetFile(path, metadata=metadata) as file:
         return file.read_row_groups(list(groups), columns=list(columns))
 
 
@@ -113,7 +116,7 @@ def _streamed(
 ) -> pa.Table:
     """Rows [start, stop), counted from the first of these row groups, in small batches."""
     kept, at = [], 0
-    with pq.ParquetFile(path, metadata=metadata) as file:
+    with reading(path), pq.ParquetFile(path, metadata=metadata) as file:
         for batch in file.iter_batches(64, row_groups=groups, columns=list(columns)):
             low, high = max(start - at, 0), min(stop - at, batch.num_rows)
             if low < high:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,16 +10,23 @@ from typing import Any, NamedTuple
 
 from robocache.core.episode import Episode
 from robocache.core.errors import CorruptFileError, DataError, unknown_name
-from robocache.datasets.shards import SUFFIX, read_episode, read_index
+from robocache.datasets.episode_files import EpisodeFiles
+from robocache.datasets.shard_records import ShardRecords, read_shard_records
+from robocache.datasets.shards import SUFFIX, read_episode
 from robocache.runs.files import sha256_lines
 
 
 class Place(NamedTuple):
-    """Where an episode lies, and its JSON record."""
+    """Where an episode lies, and what its shard tells of it."""
 
     shard: Path
     row: int
-    record: dict[str, Any]
+    sha256: str
+    records: ShardRecords
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.records[self.row]
 
 
 class EpisodeStore:
@@ -36,30 +44,32 @@ class EpisodeStore:
         self.name = self.path.name
         self.broken: list[DataError] = []
         self._places: dict[str, Place] = {}
-        for shard in sorted(self.path.glob(f"*{SUFFIX}")):
-            try:
-                records = read_index(shard)
-            except CorruptFileError as error:
-                self.broken.append(error)
-                continue
-            for row, record in enumerate(records):
-                known = self._places.setdefault(record["key"], Place(shard, row, record))
-                if known.record["sha256"] != record["sha256"]:
-                    self.broken.append(
-                        CorruptFileError(
-                            f"the same key has other content in {known.shard.name}",
-                            file=shard,
-                            episode=record["key"],
-                        )
-                    )
+        shards = sorted(self.path.glob(f"*{SUFFIX}"))
+        for shard, records in read_shard_records(self.path, shards):
+            if isinstance(records, CorruptFileError):
+                self.broken.append(records)
+            else:
+                self._take(shard, records)
         self._keys = sorted(self._places)
+
+    def _take(self, shard: Path, records: ShardRecords) -> None:
+        for row, (key, sha256) in enumerate(zip(records.keys, records.hashes, strict=True)):
+            known = self._places.setdefault(key, Place(shard, row, sha256, records))
+            if known.sha256 != sha256:
+                self.broken.append(
+                    CorruptFileError(
+                        f"the same key has other content in {known.shard.name}",
+                        file=shard,
+                        episode=key,
+                    )
+                )
 
     @property
     def fingerprint(self) -> str:
         """sha256 over (key, content hash) in key order, as `Ledger.fingerprint` has it; shard
         layout does not enter."""
         self.require_whole()
-        return sha256_lines(f"{k}\x00{self._places[k].record['sha256']}\n" for k in self._keys)
+        return sha256_lines(f"{k}\x00{self._places[k].sha256}\n" for k in self._keys)
 
     def require_whole(self) -> None:
         """Raise the first unreadable shard, so that nobody trains on what is left by accident."""
@@ -72,6 +82,10 @@ class EpisodeStore:
     def record(self, key: str) -> dict[str, Any]:
         """Words, outcome and provenance of an episode, without reading its samples."""
         return self._place(key).record
+
+    def episode_files(self, key: str) -> EpisodeFiles:
+        """The hashes of its streams, which are checked whenever they are read."""
+        return EpisodeFiles(json.dumps(self.record(key)["streams"], sort_keys=True))
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -1,23 +1,22 @@
-"""Worker processes that decode frames; tensors come back through shared memory."""
+"""Worker processes that decode frames; what they decoded comes back through files in memory."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import pickle
-import signal
-import threading
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.util import Finalize
 from typing import Any
 
 import numpy as np
-import torch
-import torch.multiprocessing  # tensors then cross processes through shared memory
 from numpy.typing import NDArray
 
-from robocache.core.errors import ConfigError, StorageError
+from robocache.core.errors import StorageError
+from robocache.datasets.memory_file import MemoryFile
 from robocache.datasets.windows import FrameReader
+from robocache.datasets.worker_process import process_pool, to_send
 
 
 class FrameWorkers:
@@ -26,85 +25,86 @@ class FrameWorkers:
     Args:
         reader: decodes frames; sent to the processes, frames still encoded.
         workers: how many processes.
+        ahead: how many batches may be under way at once.
 
     Raises:
         ConfigError: the reader cannot be sent to another process.
     """
 
-    def __init__(self, reader: FrameReader, workers: int) -> None:
-        try:
-            sent = pickle.dumps(reader)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            raise ConfigError(
-                f"the frames of this dataset cannot be read in worker processes ({error}); "
-                f"use workers=0"
-            ) from error
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        self._pool = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(sent,),
-        )
+    def __init__(self, reader: FrameReader, workers: int, ahead: int) -> None:
+        sent = to_send(reader, "the frames of this dataset")
+        # Work that a process has, or that waits for the next one, cannot be taken back.
+        self._files = [MemoryFile() for _ in range(ahead + 2 * workers + 1)]
+        self._free = deque(range(len(self._files)))
+        self._pool = process_pool(workers, _begin, sent, self._files)
+        # A process of multiprocessing closes queues, then waits for children that nobody told.
+        Finalize(self, self._pool.shutdown, kwargs={"cancel_futures": True}, exitpriority=100)
 
-    def submit(self, rows: NDArray[np.int64]) -> Future[Any]:
+    def submit(self, rows: NDArray[np.int64]) -> FramesUnderWay:
         """Have the frames of these rows read by whichever process is free."""
+        number = self._free.popleft()
         try:
-            return self._pool.submit(_read, rows)
+            future = self._pool.submit(_read, rows, number)
         except BrokenProcessPool as error:
-            broken: Future[Any] = Future()
-            broken.set_exception(error)
-            return broken
-
-    @staticmethod
-    def result(frames: Future[Any]) -> Any:
-        """What was read, in memory of this process; waits for it.
-
-        Raises:
-            DataError: as it was raised in the worker.
-            StorageError: a worker process was killed.
-        """
-        try:
-            return _own(frames.result())
-        except BrokenProcessPool as error:
-            raise StorageError(
-                "a worker process of the loader was killed; most often memory is short, or shared "
-                "memory (/dev/shm) is full: use fewer workers, less prefetch or a smaller batch"
-            ) from error
+            future = Future()
+            future.set_exception(error)
+        return FramesUnderWay(future, self._files[number], number, self._free)
 
     def close(self) -> None:
         """End the processes."""
         self._pool.shutdown(cancel_futures=True)
 
 
-def _own(frames: Any) -> Any:
-    """A copy outside shared memory, which is small on many machines."""
-    if isinstance(frames, torch.Tensor):
-        return frames.clone()
-    if isinstance(frames, dict):
-        return {name: _own(value) for name, value in frames.items()}
-    return [_own(value) for value in frames]
+class FramesUnderWay:
+    """The frames of one batch, which a worker reads into a file."""
+
+    def __init__(
+        self, future: Future[Any], file: MemoryFile, number: int, free: deque[int]
+    ) -> None:
+        self._future, self._file, self._number, self._free = future, file, number, free
+        self._frames: Any = None
+
+    def result(self) -> Any:
+        """What was read, in memory of this process; waits for it.
+
+        Raises:
+            DataError: as it was raised in the worker.
+            StorageError: a worker process was killed, or memory is short.
+        """
+        if self._frames is None:
+            try:
+                self._frames = self._file.read(self._future.result())
+            except BrokenProcessPool as error:
+                raise StorageError(
+                    "a worker process of the loader was killed; most often memory is short: use "
+                    "fewer workers, less prefetch or a smaller batch"
+                ) from error
+            self._free.append(self._number)
+        return self._frames
+
+    def cancel(self) -> None:
+        """Not wanted any more; the file is free when no worker writes to it."""
+        self._future.cancel()
+        if self._frames is None:
+            self._future.add_done_callback(lambda _: self._free.append(self._number))
 
 
 _reader: FrameReader | None = None
+_files: Sequence[MemoryFile] = ()
 
 
-def _start(sent: bytes) -> None:
-    """Prepare a process: deaf to Ctrl-C, which the parent handles, but not without it."""
-    global _reader
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    _reader = pickle.loads(sent)
+def _begin(sent: bytes, files: Sequence[MemoryFile]) -> None:
+    global _reader, _files
+    _reader, _files = pickle.loads(sent), files
 
 
-def _read(rows: NDArray[np.int64]) -> Any:
+def _read(rows: NDArray[np.int64], number: int) -> Any:
     assert _reader is not None
-    return _reader.read(rows)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    frames = _reader.read(rows)
+    try:
+        return _files[number].write(frames)
+    except OSError as error:
+        raise StorageError(
+            f"a worker process of the loader has no memory for its frames ({error}): use fewer "
+            f"workers, less prefetch or a smaller batch"
+        ) from error

@@ -49,6 +49,24 @@ def decode_image(data: bytes) -> NDArray[Any]:
         raise CorruptFileError(f"a picture cannot be decoded ({error})") from error
 
 
+def decode_in_place(data: bytes, pixels: NDArray[Any]) -> bool:
+    """Decode a colour JPEG straight into `pixels` (H, W, 3); False: it is none of this size.
+
+    Raises:
+        CorruptFileError: truncated or damaged.
+    """
+    if not data.startswith(JPEG_MAGIC) or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
+        return False
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours == "Gray" or (height, width) != pixels.shape[:2]:
+            return False
+        simplejpeg.decode_jpeg(data, "RGB", buffer=pixels)
+    except ValueError as error:
+        raise CorruptFileError(f"a picture cannot be decoded ({error})") from error
+    return True
+
+
 def _require_size(height: int, width: int) -> None:
     if height * width > LARGEST_PIXELS:
         raise CorruptFileError(f"a picture says that it has {height} x {width} pixels")
@@ -64,6 +82,8 @@ class EncodedFrames:
         place: file, episode or stream for messages; called only when something is wrong.
         decode: bytes to pixels.
         frame: shape and dtype of one frame, where they are known without decoding the first.
+        in_place: whether `decode` gives colour JPEGs as `decode_image` does; these are then decoded
+            straight into the array that is asked for.
 
     Raises:
         CorruptFileError: the first picture cannot be decoded (on construction), or another one
@@ -78,8 +98,10 @@ class EncodedFrames:
         place: Callable[[DataError, int], DataError] | None = None,
         decode: Callable[[bytes], NDArray[Any]] = decode_image,
         frame: tuple[tuple[int, ...], np.dtype[Any]] | None = None,
+        in_place: bool = False,
     ) -> None:
         self._pictures, self._place, self._decode = pictures, place, decode
+        self._in_place = in_place or decode is decode_image
         if frame is None:
             first = self._frame(0) if len(pictures) else np.empty((0, 0, 3), np.uint8)
             frame = first.shape, first.dtype
@@ -95,8 +117,10 @@ class EncodedFrames:
 
     def __getitem__(self, index: Any, /) -> NDArray[Any]:
         numbers = np.asarray(np.arange(len(self))[index])
-        frames = np.empty((numbers.size, *self.shape[1:]), self.dtype)
+        frames = np.empty((0, *self.shape[1:]), self.dtype)
         for at, number in enumerate(numbers.ravel().tolist()):
+            if at and self._decoded_in_place(number, frames[at]):
+                continue
             frame = self._frame(number)
             if frame.shape != self.shape[1:] or frame.dtype != self.dtype:
                 wrong = ShapeError(
@@ -104,8 +128,16 @@ class EncodedFrames:
                     f"{self.shape[1:]} {self.dtype}"
                 )
                 raise self._located(wrong, number)
+            if not at:  # memory for what is there, not for what was declared
+                frames = np.empty((numbers.size, *self.shape[1:]), self.dtype)
             frames[at] = frame
         return frames.reshape(*numbers.shape, *self.shape[1:])
+
+    def _decoded_in_place(self, number: int, pixels: NDArray[Any]) -> bool:
+        try:
+            return self._in_place and decode_in_place(self._pictures[number], pixels)
+        except DataError as error:
+            raise self._located(error, number) from error
 
     def _frame(self, number: int) -> NDArray[Any]:
         try:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from robocache.core.errors import ConfigError
-from robocache.datasets.frame_workers import FrameWorkers
+from robocache.datasets.frame_workers import FramesUnderWay, FrameWorkers
 from robocache.datasets.origin import Origin
 from robocache.datasets.sampler import WindowSampler
 from robocache.datasets.windows import Batch, Windows
@@ -30,7 +28,7 @@ class _Ordered:
 
     rows: NDArray[np.int64]
     state: dict[str, Any]
-    frames: Future[Any] | None
+    frames: FramesUnderWay | None
 
 
 class Loader:
@@ -85,8 +83,8 @@ class Loader:
         self._rank, self._world_size = rank, world_size
         self._pin_memory, self._on_device = pin_memory, on_device
         reader = windows.frame_reader() if workers else None
-        self._workers = None if reader is None else FrameWorkers(reader, workers)
-        self._ahead = 1 if self._workers is None else workers * prefetch
+        self._ahead = 1 if reader is None else workers * prefetch
+        self._workers = None if reader is None else FrameWorkers(reader, workers, self._ahead)
         self._ordered: deque[_Ordered] = deque()
         self._samples = windows.digest()
         self._state = self._sampler.state_dict()
@@ -112,7 +110,7 @@ class Loader:
         """
         self._order()
         first = self._ordered[0]
-        frames = None if first.frames is None else FrameWorkers.result(first.frames)
+        frames = None if first.frames is None else first.frames.result()
         batch = self.windows.batch(first.rows, frames=frames)
         if self._pin_memory:
             batch = batch.pinned()
@@ -159,12 +157,7 @@ class Loader:
     def __enter__(self) -> Loader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _order(self) -> None:

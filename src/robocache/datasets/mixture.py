@@ -69,6 +69,8 @@ class Source:
 class Mixture:
     """The windows of several datasets; `Loader` draws from them by weight.
 
+    Floating-point numbers of other widths become those of the first dataset.
+
     An epoch has as many samples as there are windows. Each dataset gets its share of them exactly,
     up to rounding, at places drawn from (seed, epoch); within a dataset windows come in shuffled
     passes, so none comes twice before every other came once.
@@ -97,6 +99,11 @@ class Mixture:
         self.window, self.specs = self.tables[0].window, self.tables[0].specs
         for name, table in zip(self.names, self.tables, strict=True):
             _require_fit(self.names[0], self.tables[0], name, table)
+        self._dtypes = {
+            name: getattr(torch, spec.dtype)
+            for name, spec in self.specs.items()
+            if spec.dtype.startswith("float")
+        }
         self._starts = np.cumsum([0, *(len(table) for table in self.tables)])
 
     def __len__(self) -> int:
@@ -121,7 +128,7 @@ class Mixture:
         tags = [source.embodiment for source in self.sources.values()]
         table_of = np.searchsorted(self._starts, rows, side="right") - 1
         embodiments = [tags[k] for k in table_of.tolist()]
-        return _interleaved(parts, rows, embodiments)
+        return _interleaved(parts, rows, embodiments, self._dtypes)
 
     def frame_reader(self) -> MixedFrames | None:
         """Decodes the streams that are not in memory; None: all are."""
@@ -215,13 +222,14 @@ def _interleaved(
     parts: Sequence[tuple[NDArray[np.int64], Batch]],
     rows: NDArray[np.int64],
     embodiments: list[str],
+    dtypes: Mapping[str, torch.dtype],
 ) -> Batch:
     """One batch of several, each of which goes to its places."""
     batches = [batch for _, batch in parts]
     back = torch.argsort(torch.from_numpy(np.concatenate([at for at, _ in parts])))
     texts = [text for batch in batches for text in batch.instructions]
     return Batch(
-        values=_joined([batch.values for batch in batches], back),
+        values=_joined([_cast(batch.values, dtypes) for batch in batches], back),
         valid=_joined([batch.valid for batch in batches], back),
         age_s=_joined([batch.age_s for batch in batches], back),
         instructions=[texts[at] for at in back.tolist()],
@@ -236,6 +244,12 @@ def _joined(
     parts: Sequence[Mapping[str, torch.Tensor]], back: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
+
+
+def _cast(
+    values: Mapping[str, torch.Tensor], dtypes: Mapping[str, torch.dtype]
+) -> dict[str, torch.Tensor]:
+    return {name: value.to(dtypes.get(name, value.dtype)) for name, value in values.items()}
 
 
 def _as_source(given: Source | Reader | WindowTable | tuple[Reader | WindowTable, float]) -> Source:
@@ -260,7 +274,8 @@ def _require_fit(first: str, wanted: WindowTable, name: str, table: WindowTable)
         raise ConfigError(f"the windows of {name} and {first} see or predict different things")
     for stream, spec in wanted.specs.items():
         found = table.specs[stream]
-        if _kind(found) != _kind(spec):
+        floats = found.dtype.startswith("float") and spec.dtype.startswith("float")
+        if found.shape != spec.shape or not (floats or found.dtype == spec.dtype):
             raise ShapeError(
                 f"{first} has {_kind(spec)}, {name} has {_kind(found)}: a batch needs one shape; "
                 f"rename or transform the streams of one of them",

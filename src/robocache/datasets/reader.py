@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -68,22 +69,46 @@ class Format:
     expected: str
 
 
+ORIGIN = ".robocache-origin.json"
+"""In a downloaded folder: where it came from, and which of its episodes were chosen."""
+
+
+def is_uri(text: object) -> bool:
+    """Whether a dataset lies elsewhere: `hf://...`, `gs://...` and the like, but no path."""
+    return isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:(//|:)", text) is not None
+
+
 def open_dataset(path: str | Path, format: str = "auto", **options: Any) -> Reader:
-    """Open a dataset as it lies on disk.
+    """Open a dataset as it lies on disk, or elsewhere: then what is needed is downloaded first.
 
     Args:
-        path: folder or file of the dataset.
+        path: folder or file of the dataset, or a URI: `hf://OWNER/NAME[@REVISION][/FOLDER]`,
+            `gs://...`, or any other that fsspec takes.
         format: a name in `FORMATS`, or `auto`.
-        options: given to its reader, e.g. `split="val"` for RLDS.
+        options: given to its reader, e.g. `split="val"` for RLDS. Of a URI also `episodes`,
+            `revision`, `storage_options` and `progress`, see `remote.download`.
 
     Raises:
         ConfigError: nothing is there, unknown format, or not recognised.
         CorruptFileError: it is recognised, but its description cannot be read.
+        DownloadError: it did not come, or not as announced.
         MissingDependencyError: the format needs a package that is not installed.
     """
-    place = Path(path)
     if format != "auto" and format not in FORMATS:
         raise unknown_name("dataset format", format, ("auto", *FORMATS))
+    if is_uri(path):
+        from robocache.datasets.remote import open_remote
+
+        return open_remote(str(path), format, **options)
+    if (Path(path) / ORIGIN).is_file():
+        from robocache.datasets.remote import open_downloaded
+
+        return open_downloaded(Path(path), format, options)
+    return open_local(Path(path), format, options)
+
+
+def open_local(place: Path, format: str, options: Mapping[str, Any]) -> Reader:
+    """Open what lies at a path; raises what `open_dataset` raises."""
     if not place.exists():
         raise ConfigError(f"dataset {place}: there is no such file or folder")
     module, _, name = FORMATS[
@@ -115,8 +140,9 @@ def detect_format(path: Path) -> str:
 def _is_lerobot(path: Path) -> bool:
     info = path / "meta" / "info.json"
     try:
-        return info.is_file() and "codebase_version" in json.loads(info.read_bytes())
-    except ValueError as error:
+        told = json.loads(info.read_bytes()) if info.is_file() else None
+        return isinstance(told, dict) and "codebase_version" in told
+    except (ValueError, RecursionError, OSError) as error:
         raise CorruptFileError(f"not readable as JSON ({error})", file=info) from error
 
 

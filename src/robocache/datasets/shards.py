@@ -23,10 +23,17 @@ import pyarrow.parquet as pq
 from robocache.core.episode import Episode, Outcome, Provenance, episode_hash, stream_hash
 from robocache.core.errors import CorruptFileError, ShapeError
 from robocache.core.stream import Stream, StreamSpec
+from robocache.datasets.episode_record import parse_record, parse_spec
+from robocache.datasets.native import reading
+from robocache.datasets.pointer import is_lfs_pointer
 from robocache.runs.files import atomic_write
 
 SUFFIX = ".episodes.parquet"
 FORMAT_VERSION = 1
+_UNREADABLE = (
+    *(OSError, pa.ArrowException, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 
 
 def write_shard(path: Path, episodes: Sequence[Episode]) -> list[str]:
@@ -66,8 +73,8 @@ def read_index(path: Path) -> list[dict[str, Any]]:
         CorruptFileError: the shard is missing, truncated or altered.
     """
     with _decoding(path, "unreadable index"), _open(path) as file:
-        texts = file.read(columns=["key", "episode"]).column("episode").to_pylist()
-        return [json.loads(text) for text in texts]
+        texts = file.read(columns=["episode"]).column("episode").to_pylist()
+        return [parse_record(text) for text in texts]
 
 
 def read_episode(path: Path, row: int) -> Episode:
@@ -80,10 +87,9 @@ def read_episode(path: Path, row: int) -> Episode:
     """
     with _decoding(path, f"row group {row} is damaged"), _open(path) as file:
         table = file.read_row_group(row, use_threads=False)
-        record = json.loads(table.column("episode")[0].as_py())
+        record = parse_record(table.column("episode")[0].as_py())
         streams = {
-            name: _stream(table, name, StreamSpec.from_json(spec))
-            for name, spec in record["specs"].items()
+            name: _stream(table, name, parse_spec(spec)) for name, spec in record["specs"].items()
         }
     for name, stream in streams.items():
         place: dict[str, Any] = {"file": path, "episode": record["key"], "stream": name}
@@ -108,8 +114,9 @@ def read_episode(path: Path, row: int) -> Episode:
 def _decoding(path: Path, what: str) -> Iterator[None]:
     """Whatever Arrow or JSON make of altered bytes, as one error that names the file."""
     try:
-        yield
-    except (OSError, pa.ArrowException, ValueError, KeyError, IndexError, TypeError) as error:
+        with reading(path):
+            yield
+    except _UNREADABLE as error:
         raise CorruptFileError(f"{what} ({error})", file=path) from error
 
 
@@ -119,6 +126,9 @@ def _open(path: Path) -> pq.ParquetFile:
     except FileNotFoundError:
         raise CorruptFileError("the file is missing", file=path) from None
     except (OSError, pa.ArrowException) as error:
+        if is_lfs_pointer(path):
+            text = "a Git LFS pointer, not the data: run `git lfs pull`"
+            raise CorruptFileError(text, file=path) from error
         raise CorruptFileError(
             f"not a readable Parquet file, truncated or damaged ({error})", file=path
         ) from error

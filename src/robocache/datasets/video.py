@@ -16,12 +16,16 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError
+from robocache.datasets.native import reading
 from robocache.datasets.video_index import VideoIndex, video_index, video_stream
 
 OPEN_DECODERS = 8  # kept open per process; the one unused for longest is closed
+# Before version 17 there is one thread, and no way to ask for it.
+_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 
 class VideoFrames:
@@ -83,8 +87,16 @@ class _Decoder:
         self.container = av.open(str(path), metadata_errors="replace")
         self.stream = video_stream(self.container, path)
         self.stream.codec_context.thread_count = 1  # loaders run many decoders side by side
+        self._converter = VideoReformatter()  # kept, because making one costs as much as its work
         self.frames: Iterator[Any] = self.container.decode(self.stream)
         self.next = 0
+        self.closed = False
+
+    def close(self) -> None:
+        """Free its memory now: containers refer to themselves, so Python would do it far later."""
+        with self.lock:
+            self.closed = True
+            self.container.close()
 
     def frame(self, number: int) -> NDArray[np.uint8]:
         """Frame `number` as (H, W, 3) uint8."""
@@ -98,7 +110,8 @@ class _Decoder:
             frame = self._forward(number)
         if frame is None or frame.is_corrupt:
             raise CorruptFileError(f"frame {number} cannot be decoded", file=self.path)
-        pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+        converted = self._converter.reformat(frame, format="rgb24", **_ONE_THREAD)
+        pixels = np.asarray(converted.to_ndarray(), np.uint8)
         if pixels.shape != (self.index.height, self.index.width, 3):
             raise CorruptFileError(
                 f"frame {number} has shape {pixels.shape}, expected "
@@ -136,27 +149,47 @@ def _decode(path: Path, index: VideoIndex, numbers: Sequence[int]) -> Iterator[N
     if not numbers:
         return
     try:
-        decoder = _decoder(path, index)
-        with decoder.lock:
-            for number in numbers:
-                yield decoder.frame(number)
+        with reading(path):
+            decoder = _locked_decoder(path, index)
+            try:
+                for number in numbers:
+                    yield decoder.frame(number)
+            finally:
+                decoder.lock.release()
     except (av.FFmpegError, OSError, ValueError) as error:
         _forget(path)
         raise CorruptFileError(f"cannot be decoded ({error})", file=path) from error
 
 
+def _locked_decoder(path: Path, index: VideoIndex) -> _Decoder:
+    while True:
+        decoder = _decoder(path, index)
+        decoder.lock.acquire()
+        if not decoder.closed:
+            return decoder
+        decoder.lock.release()  # another thread needed its place in between
+
+
 def _decoder(path: Path, index: VideoIndex) -> _Decoder:
+    given_up = []
     with _decoders_lock:
         opened = _decoders.setdefault(os.getpid(), OrderedDict())
         decoder = opened.pop(path, None)
-        if decoder is None or not np.array_equal(decoder.index.pts, index.pts):
+        if decoder is not None and not np.array_equal(decoder.index.pts, index.pts):
+            given_up.append(decoder)  # the file was replaced
+            decoder = None
+        if decoder is None:
             decoder = _Decoder(path, index)
         opened[path] = decoder
         if len(opened) > OPEN_DECODERS:
-            opened.popitem(last=False)
-        return decoder
+            given_up.append(opened.popitem(last=False)[1])
+    for other in given_up:
+        other.close()
+    return decoder
 
 
 def _forget(path: Path) -> None:
     with _decoders_lock:
-        _decoders.get(os.getpid(), OrderedDict()).pop(path, None)
+        decoder = _decoders.get(os.getpid(), OrderedDict()).pop(path, None)
+    if decoder is not None:
+        decoder.close()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError, StorageError
 from robocache.datasets.frames import LARGEST_PIXELS
+from robocache.datasets.native import reading
 from robocache.runs.files import atomic_write
 from robocache.runs.home import home
 
@@ -118,7 +119,7 @@ def _load(path: Path) -> VideoIndex | None:
 
 def _read_index(path: Path) -> VideoIndex:
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with reading(path), av.open(str(path), metadata_errors="replace") as container:
             stream = video_stream(container, path)
             declared = stream.frames
             context = stream.codec_context

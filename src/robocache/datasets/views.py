@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
 from robocache.core.stream import FrameArray, Stream
+from robocache.datasets.episode_files import EpisodeFiles, episode_files
 from robocache.datasets.reader import Reader
 
 ROUNDING_S = 1e-9  # a sample this near to where an episode is cut counts as there
@@ -66,6 +67,10 @@ class View:
             raise unknown_name(f"episode of {self.name}", name, self._keys)
         episode = self.source[name]
         return episode if self._change is None else self._change(episode)
+
+    def episode_files(self, key: str) -> EpisodeFiles | None:
+        """Those of the source; not known of an episode that is changed by code."""
+        return None if self._change is not None else episode_files(self.source, key)
 
     def problems(self) -> Iterator[DataError]:
         """What is wrong with the source, as far as it concerns these episodes."""
@@ -125,6 +130,11 @@ class Joined:
             raise unknown_name(f"episode of {self.name}", name, self._places)
         source, inner = self._places[name]
         return replace(source[inner], key=name)
+
+    def episode_files(self, key: str) -> EpisodeFiles | None:
+        source, inner = self._places[key]
+        found = episode_files(source, inner)
+        return None if found is None else replace(found, reading=f"{inner} {found.reading}")
 
     def problems(self) -> Iterator[DataError]:
         for source in self.sources:

@@ -1,12 +1,10 @@
-"""Aligned training windows: episodes in, batches out, resumed exactly.
+"""Training windows in batches, resumed exactly.
 
-All alignment is planned once, when the table is built; a batch is then a gather. Low-dimensional
-streams are held in memory, lazy frames (video) are decoded when a batch asks for them.
+All alignment was planned before; a batch is a gather, and pictures are decoded when one asks.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -16,18 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from robocache.core.episode import Episode
-from robocache.core.errors import ConfigError, DataError, ShapeError
 from robocache.core.seeding import generator
-from robocache.core.stream import Stream, StreamSpec
+from robocache.core.stream import StreamSpec
 from robocache.core.window import Observation, Window
-from robocache.datasets.alignment import (
-    action_alignment,
-    check_inputs,
-    plan_actions,
-    plan_input,
-)
+from robocache.datasets.aligned import AlignedEpisodes, align_episodes
 from robocache.datasets.origin import Origin
-from robocache.datasets.window_column import Column, FrameColumns
+from robocache.datasets.window_column import FrameColumns
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +110,7 @@ class WindowTable:
     invalid there; a stream that an episode lacks altogether is an error.
 
     Args:
-        episodes: checked one by one as they are read.
+        episodes: checked one by one as they are read; or what a cache keeps of them.
         window: what a sample sees and predicts.
 
     Raises:
@@ -126,46 +118,13 @@ class WindowTable:
         ConfigError: no episodes, or a stream is read by two inputs.
     """
 
-    def __init__(self, episodes: Iterable[Episode], window: Window) -> None:
-        check_inputs(window.inputs)
+    def __init__(self, episodes: Iterable[Episode] | AlignedEpisodes, window: Window) -> None:
+        if not isinstance(episodes, AlignedEpisodes):
+            episodes = align_episodes(episodes, window)
         self.window = window
-        self.keys: list[str] = []
-        self.instructions: list[str] = []
-        self.sources: list[str] = []
-        names = [view.stream for view in window.inputs]
-        streams: dict[str, list[Stream]] = {name: [] for name in [*names, window.action]}
-        moments: list[NDArray[np.float64]] = []
-        for episode in episodes:
-            for name, kept in streams.items():
-                kept.append(checked_stream(episode, name, like=kept[0].spec if kept else None))
-            moments.append(streams[window.action][-1].times_s)
-            self.keys.append(episode.key)
-            self.instructions.append(episode.instruction)
-            self.sources.append(episode.provenance.source)
-        if not self.keys:
-            raise ConfigError("no episodes to take windows from (were all filtered out?)")
-        self.specs: dict[str, StreamSpec] = {name: kept[0].spec for name, kept in streams.items()}
-        self.now_s = np.concatenate(moments)
-        self.episode_of = np.repeat(np.arange(len(moments)), [len(m) for m in moments])
-        self._columns = {
-            view.stream: Column(
-                streams[view.stream],
-                [
-                    plan_input(view, self.specs[view.stream], s.times_s, s.usable_s(), now)
-                    for s, now in zip(streams[view.stream], moments, strict=True)
-                ],
-                (view.alignment or self.specs[view.stream].alignment).method,
-            )
-            for view in window.inputs
-        }
-        self._actions = Column(
-            streams[window.action],
-            [
-                plan_actions(window, s, now)
-                for s, now in zip(streams[window.action], moments, strict=True)
-            ],
-            action_alignment(window).method,
-        )
+        self.aligned = episodes
+        self.keys, self.specs = episodes.keys, episodes.specs
+        self.now_s, self.episode_of = episodes.now_s, episodes.episode_of
 
     def __len__(self) -> int:
         return len(self.now_s)
@@ -175,17 +134,17 @@ class WindowTable:
     ) -> Batch:
         """The windows in these rows; `frames`: what `frame_reader` read for the same rows."""
         index = torch.from_numpy(rows)
-        read = frames or {}
+        read, columns, actions = frames or {}, self.aligned.inputs, self.aligned.actions
         return Batch(
             values={
                 name: read[name] if name in read else column.read(index)
-                for name, column in self._columns.items()
+                for name, column in columns.items()
             },
-            valid={name: column.valid[index] for name, column in self._columns.items()},
-            age_s={name: column.age_s[index] for name, column in self._columns.items()},
-            instructions=[self.instructions[self.episode_of[row]] for row in rows],
-            actions=self._actions.read(index).float(),
-            action_valid=self._actions.valid[index],
+            valid={name: column.plan.valid[index] for name, column in columns.items()},
+            age_s={name: column.plan.age_s[index] for name, column in columns.items()},
+            instructions=[self.aligned.instructions[self.episode_of[row]] for row in rows],
+            actions=actions.read(index).float(),
+            action_valid=actions.plan.valid[index],
             index=rows,
         )
 
@@ -202,7 +161,7 @@ class WindowTable:
 
     def frame_reader(self) -> FrameColumns | None:
         """Decodes the streams that are not in memory; None: all are."""
-        columns = {n: c.frames for n, c in self._columns.items() if c.frames is not None}
+        columns = {n: c.frames for n, c in self.aligned.inputs.items() if c.frames is not None}
         return FrameColumns(columns) if columns else None
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -215,7 +174,7 @@ class WindowTable:
         return [
             Origin(
                 episode=self.keys[episode],
-                source=self.sources[episode],
+                source=self.aligned.sources[episode],
                 step=row - int(first[episode]),
                 now_s=float(self.now_s[row]),
             )
@@ -223,30 +182,9 @@ class WindowTable:
         ]
 
     def digest(self) -> str:
-        """sha256 over which samples there are: episodes, times and the window."""
-        digest = hashlib.sha256(repr(self.window).encode())
-        digest.update("\n".join(self.keys).encode())
-        digest.update(self.episode_of.tobytes())
-        digest.update(self.now_s.tobytes())
-        return digest.hexdigest()
+        """sha256 over which samples there are: episodes, times, the window, and a cache's loss."""
+        return self.aligned.digest(self.window)
 
     def rows_of(self, key: str) -> NDArray[np.int64]:
         """Row numbers of one episode's windows, in time order."""
         return np.flatnonzero(self.episode_of == self.keys.index(key))
-
-
-def checked_stream(episode: Episode, name: str, like: StreamSpec | None) -> Stream:
-    """A stream of an episode that is sound and has the same shape and dtype as in the others."""
-    stream = episode.stream(name)
-    try:
-        stream.check(finite=isinstance(stream.values, np.ndarray))
-        if like is not None and (stream.spec.shape, stream.spec.dtype) != (like.shape, like.dtype):
-            raise ShapeError(
-                f"expected {like.dtype} samples of shape {like.shape} as in the other episodes, "
-                f"got {stream.spec.dtype} {stream.spec.shape}"
-            )
-    except DataError as error:
-        recorded = episode.provenance.seed is None  # a simulated one comes from no file
-        file = episode.provenance.source if recorded else ""
-        raise error.located(episode=episode.key, stream=name, file=file or None) from None
-    return stream

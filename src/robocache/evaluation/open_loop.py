@@ -30,6 +30,10 @@ class OpenLoopConfig:
         stride: every how many windows one is judged.
         seed: root seed of the draws.
         allow_training_episodes: also judge on what the policy was trained on.
+        seen_as: name of the dataset of the mixture that the policy was trained on, as which these
+            recordings are opened, renamed and transformed; sets the two below.
+        rename: old -> new name of streams.
+        transforms: what is done to each episode in turn, after `rename`: name -> arguments.
     """
 
     dataset: str
@@ -39,6 +43,9 @@ class OpenLoopConfig:
     seed: int = 0
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
     allow_training_episodes: bool = False
+    seen_as: str = ""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    transforms: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.stride < 1:

@@ -76,7 +76,7 @@ def stream_charts(name: str, stream: Stream, span_s: tuple[float, float]) -> Ite
         part = values[:, columns]
         title = name if size <= LINES else f"{name} [{chosen[0]}:{chosen[-1] + 1}]"
         yield StreamChart(
-            title, _remark(stream, part), chosen, svg=_lines(stream.times_s, part, span_s, title)
+            title, _remark(stream, part), chosen, svg=_lines(stream, part, span_s, title)
         )
 
 
@@ -89,12 +89,14 @@ def _remark(stream: Stream, values: NDArray[np.float64]) -> str:
 
 
 def _lines(
-    times_s: NDArray[np.float64],
+    stream: Stream,
     values: NDArray[np.float64],
     span_s: tuple[float, float],
     name: str,
 ) -> Markup:
-    """Beyond 2 x `BUCKETS` samples, the lowest and highest of equal runs of samples."""
+    """Beyond 2 x `BUCKETS` samples, the lowest and highest of equal runs of samples. Flags hold
+    until the next sample."""
+    times_s = stream.times_s
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     if low == high:
@@ -104,9 +106,10 @@ def _lines(
     parts = [axes(span_s[0], end, low, high, across, up, logarithmic=False, whole=False)]
     for number, line in enumerate(values.T):
         rows = _extremes(line)
-        parts.append(
-            f'<path class="line d{number}" d="{path(across(times_s[rows]), up(line[rows]))}"/>'
-        )
+        xs, ys = across(times_s[rows]), up(line[rows])
+        if stream.spec.dtype == "bool":
+            xs, ys = np.repeat(xs, 2)[1:], np.repeat(ys, 2)[:-1]
+        parts.append(f'<path class="line d{number}" d="{path(xs, ys)}"/>')
         if len(line) == 1 and np.isfinite(line[0]):
             x, y = float(across(times_s)[0]), float(up(line)[0])
             parts.append(f'<circle class="dot d{number}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')

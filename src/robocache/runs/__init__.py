@@ -15,6 +15,7 @@ from robocache.runs.files import (
     atomic_directory,
     atomic_write,
     make_directory,
+    remove_directory,
     sha256_directory,
     sha256_file,
     sweep_temporaries,
@@ -23,6 +24,7 @@ from robocache.runs.home import database_path, datasets_folder, home, runs_folde
 from robocache.runs.interrupt import StopRequest
 from robocache.runs.ledger import Ledger, LedgerRow, rows_digest, sweep
 from robocache.runs.lineage import Node, ancestry, descent
+from robocache.runs.lock import FileLock
 from robocache.runs.manifest import collect_manifest, read_manifest, upgraded, write_manifest
 from robocache.runs.metrics import read_metrics
 from robocache.runs.plain import config_hash, first_difference, plain, utc_now
@@ -33,6 +35,7 @@ from robocache.runs.store import RunStore
 
 __all__ = [
     "CRASH_POINTS",
+    "FileLock",
     "Inconsistency",
     "Ledger",
     "LedgerRow",
@@ -68,6 +71,7 @@ __all__ = [
     "read_manifest",
     "read_metrics",
     "register_crash_point",
+    "remove_directory",
     "require_sound",
     "rows_digest",
     "runs_folder",

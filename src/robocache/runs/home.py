@@ -3,6 +3,7 @@
 robocache.db    run store, ledger, registry
 runs/<id>/      one folder a run
 datasets/       collected and converted datasets
+cache/          caches of windows, indexes, statistics, remote datasets by version
 """
 
 from __future__ import annotations

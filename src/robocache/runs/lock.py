@@ -8,7 +8,6 @@ import platform
 import time
 import weakref
 from pathlib import Path
-from types import TracebackType
 
 from robocache.core.errors import StoreError
 from robocache.runs.files import make_directory, storage_errors
@@ -17,13 +16,18 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class FileLock:
-    """An exclusive `flock` on `path`; the file stays, and names its holder while locked.
+    """A `flock` on `path`; the file stays, and names its holder while locked.
 
     Used in a `with` block it waits for its turn.
+
+    Args:
+        path: the file; made if it is not there.
+        shared: any number of holders at once, as long as nobody holds it alone; they are not named.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self.path = path
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._descriptor: int | None = None
 
     def acquire(self, *, wait: bool) -> None:
@@ -54,9 +58,11 @@ class FileLock:
 
     def _take(self, descriptor: int, *, wait: bool) -> None:
         if wait:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        elif not _locked_soon(descriptor):
+            fcntl.flock(descriptor, self._kind)
+        elif not _locked_soon(descriptor, self._kind):
             raise StoreError(f"{self.path} is held by {holder(self.path)}")
+        if self._kind == fcntl.LOCK_SH:
+            return
         with storage_errors(self.path):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
@@ -65,12 +71,7 @@ class FileLock:
         self.acquire(wait=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def __del__(self) -> None:
@@ -104,13 +105,13 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _locked_soon(descriptor: int) -> bool:
+def _locked_soon(descriptor: int, kind: int) -> bool:
     """Try for a moment, since `is_locked` of another process holds the lock very briefly."""
     for attempt in range(4):
         if attempt:
             time.sleep(0.01)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             continue
         return True

@@ -28,6 +28,7 @@ from robocache.datasets.calvin.split import (
     read_split,
 )
 from robocache.datasets.cameras import Camera
+from robocache.datasets.episode_files import EpisodeFiles
 
 Segments = Literal["play", "language"]
 SMALL_FILES = (IDS_FILE, WORDS_FILE, "ep_lens.npy", "scene_info.npy", ".hydra/merged_config.yaml")
@@ -72,6 +73,14 @@ class CalvinDataset:
             for prefix, split in self.folders.items()
             for place in self._of_split(prefix, split)
         }
+
+    def episode_files(self, key: str) -> EpisodeFiles:
+        """Its frames."""
+        split, segment = self._place(key).split, self._place(key).segment
+        frames = range(segment.first, segment.last + 1)
+        return EpisodeFiles(
+            reading=f"{split.rate_hz}", files=tuple(split.frame(number) for number in frames)
+        )
 
     def keys(self) -> list[str]:
         """`play_<first>_<last>` or `language_<number>_<first>_<last>`, after `<split>/` if `path`

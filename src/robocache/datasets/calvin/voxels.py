@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from robocache.core.errors import ConfigError, MissingStreamError
-from robocache.core.stream import AlignmentPolicy
-from robocache.core.window import StreamInput, Window
 from robocache.datasets.calvin.dataset import CalvinDataset
-from robocache.datasets.epochs import Epochs
+from robocache.datasets.cameras import points_seen
+from robocache.datasets.epochs import Epochs, one_clock
 from robocache.datasets.origin import Origin
 from robocache.datasets.windows import Batch
-from robocache.ops.deproject import deproject
 from robocache.ops.voxelize import voxelize
 
 DEPTH, COLOUR = "depth_static", "rgb_static"
@@ -65,7 +63,7 @@ class VoxelBatch:
     origins: list[Origin]
 
 
-class CalvinVoxelDataLoader:
+class CalvinVoxelDataLoader(Epochs[VoxelBatch]):
     """Static depth made voxels on the fly; each `for` goes through one epoch.
 
     Args:
@@ -76,7 +74,7 @@ class CalvinVoxelDataLoader:
         action: stream of the actions to predict.
         observation_steps: O, observations up to now, one control step apart.
         horizon: H, actions from now on.
-        batch_size, seed, shuffle: as `Epochs` takes them.
+        batch_size, seed, shuffle, workers: as `Epochs` takes them.
 
     Raises:
         ConfigError: no episodes, splits of different rates, or a grid that cannot be.
@@ -97,51 +95,32 @@ class CalvinVoxelDataLoader:
         batch_size: int = 32,
         seed: int = 0,
         shuffle: bool = True,
+        workers: int = 0,
     ) -> None:
         if len(dataset) == 0:
             raise ConfigError(f"{dataset.name} has no {dataset.segments} episodes")
-        if observation_steps < 1 or horizon < 1:
-            raise ConfigError(
-                f"observation_steps and horizon must be at least 1: {observation_steps}, {horizon}"
-            )
-        self.dataset, self.grid = dataset, grid or VoxelGrid()
-        self._state, self._colours = state, colours
         rates = {split.rate_hz for split in dataset.folders.values()}
         if len(rates) > 1:
             raise ConfigError(f"splits of different rates ({rates} Hz); open them one by one")
+        self.dataset, self.grid = dataset, grid or VoxelGrid()
+        self._state, self._colours = state, colours
         streams = [DEPTH, *([COLOUR] if colours else []), state]
-        self.epochs = Epochs(
+        super().__init__(
             dataset,
-            _window(streams, action, rates.pop(), observation_steps, horizon),
+            one_clock(streams, action, rates.pop(), observation_steps, horizon),
             batch_size=batch_size,
             seed=seed,
             shuffle=shuffle,
+            workers=workers,
         )
-        self._cameras = {key: self._camera(key) for key in self.epochs.table.keys}
+        self._cameras = {key: self._camera(key) for key in self.table.keys}
 
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return len(self.epochs)
-
-    def __iter__(self) -> Iterator[VoxelBatch]:
-        return (self._voxels(batch) for batch in self.epochs)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.epochs.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state; raises ConfigError if it belongs to something else."""
-        self.epochs.load_state_dict(state)
-
-    def _voxels(self, batch: Batch) -> VoxelBatch:
-        origins = self.epochs.origins(batch.index)
-        depth = batch.values[DEPTH]
+    def made(self, batch: Batch, origins: list[Origin]) -> VoxelBatch:
         cameras = [self._cameras[origin.episode] for origin in origins]
         intrinsics, poses = (
-            torch.from_numpy(np.stack(matrices))[:, None].expand(*depth.shape[:2], -1, -1)
-            for matrices in zip(*cameras, strict=True)
+            torch.from_numpy(np.stack(matrices)) for matrices in zip(*cameras, strict=True)
         )
-        points = deproject(depth, intrinsics, poses, "opengl").flatten(2, 3)
+        points = points_seen(batch.values[DEPTH], intrinsics, poses, "opengl").flatten(2, 3)
         grid = self.grid
         placed = (points, grid.voxel_size, grid.dims, grid.origin)
         occupied, dropped = voxelize(*placed, return_dropped=True)
@@ -161,7 +140,7 @@ class CalvinVoxelDataLoader:
             origins=origins,
         )
 
-    def _camera(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+    def _camera(self, key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Intrinsics and pose of the static camera."""
         camera = self.dataset.cameras(key).get("static")
         if camera is None or camera.extrinsics is None:
@@ -171,13 +150,3 @@ class CalvinVoxelDataLoader:
                 stream=DEPTH,
             )
         return camera.intrinsics, camera.extrinsics
-
-
-def _window(
-    streams: Sequence[str], action: str, rate_hz: float, steps: int, horizon: int
-) -> Window:
-    offsets = tuple(-step / rate_hz for step in reversed(range(steps)))
-    # All streams share the clock of the actions; half a step absorbs rounding of k / rate.
-    near = AlignmentPolicy("nearest", max_gap_s=0.5 / rate_hz)
-    inputs = tuple(StreamInput(name, offsets, near) for name in streams)
-    return Window(inputs, action, rate_hz, horizon)

@@ -17,6 +17,7 @@ from typing import Any
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, DataError, unknown_name
 from robocache.datasets.cameras import Camera
+from robocache.datasets.episode_files import EpisodeFiles
 from robocache.datasets.hdf5.demos import DemoFile, read_demo_file
 from robocache.datasets.hdf5.episode import (
     Demo,
@@ -75,6 +76,11 @@ class RoboMimicDataset:
         if not self.files:
             raise self.unreadable[0]
         self._demos = self._listed()
+
+    def episode_files(self, key: str) -> EpisodeFiles:
+        """Its file."""
+        demo = self._demo(key)
+        return EpisodeFiles(f"{demo.name} {demo.file.rate_hz} {demo.upright}", (demo.file.path,))
 
     def keys(self) -> list[str]:
         """Keys by file and number: `demo_7`, in a folder `<file>/demo_7`."""

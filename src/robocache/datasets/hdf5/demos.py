@@ -100,7 +100,7 @@ def read_demo_file(path: Path) -> DemoFile:
             rate_source=source,
             env=env,
             words=_words(problem.get("language_instruction")),
-            upside_down=convention == "opengl",
+            upside_down=isinstance(convention, str) and convention == "opengl",
             masks=_masks(file, path, wrong),
             problems=tuple(wrong),
         )

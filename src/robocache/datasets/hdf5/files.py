@@ -2,8 +2,7 @@
 
 Only what lies in the file itself is read: no link to another file, no external or virtual storage.
 Sizes that a header promises are compared with the bytes that are there before memory is taken.
-The HDF5 library itself can still crash or hang on damaged bytes; check files of strangers in a
-process with limits of time and memory.
+The HDF5 library itself can still crash or hang on damaged bytes: see `datasets.guarded`.
 """
 
 from __future__ import annotations
@@ -24,10 +23,13 @@ from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError, ShapeError, StorageError
 from robocache.core.optional import require
+from robocache.datasets.native import reading
 from robocache.datasets.pointer import LFS_POINTER
 from robocache.runs import atomic_write, home
 
 OPEN_FILES = 16  # kept open per process; the one unused for longest is closed
+CHUNKS_HELD = 2**21
+"""Bytes of decompressed chunks that an open dataset holds."""
 LARGEST_RATIO = 1032
 """deflate cannot make data smaller than this; a larger promise is a lie."""
 SMALL = 2**20
@@ -65,7 +67,7 @@ def opened(path: Path) -> Iterator[Any]:
     Raises:
         CorruptFileError: missing, not HDF5, truncated, or a Git LFS pointer.
     """
-    with _lock:
+    with _lock, reading(path):
         yield _handle(path)
 
 
@@ -95,12 +97,12 @@ def _handle(path: Path) -> Any:
 
 def _open(h5py: Any, path: Path) -> Any:
     try:
-        return h5py.File(path, "r")
+        return h5py.File(path, "r", rdcc_nbytes=CHUNKS_HELD)
     except OSError as error:
         being_written = f"errno = {errno.EAGAIN}"
         if "lock" not in str(error) or being_written in str(error):
             raise
-        return h5py.File(path, "r", locking=False)  # a file system without locks
+    return h5py.File(path, "r", rdcc_nbytes=CHUNKS_HELD, locking=False)  # no locks on this disk
 
 
 def close_files() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robocache.core.errors import CorruptFileError, DataError
-from robocache.datasets.hdf5.files import check_numbers, child, native_errors, opened
+from robocache.core.errors import DataError
+from robocache.datasets.hdf5.rows import opened_rows
 
 
 class Hdf5Frames:
@@ -51,23 +52,17 @@ class Hdf5Frames:
             raise error.located(episode=self.place[1], stream="/".join(self.place[2:])) from error
         if self.reverse_rows:
             frames = frames[:, ::-1]
-        return frames[where].reshape(*numbers.shape, *self.shape[1:])
+        if not np.array_equal(where, np.arange(len(wanted))):
+            frames = frames[where]
+        return frames.reshape(*numbers.shape, *self.shape[1:])
 
     def _read(self, wanted: NDArray[np.int64], frames: NDArray[Any]) -> None:
-        breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
-        with opened(self.path) as file:
-            dataset = file
-            for name in self.place:
-                dataset = child(dataset, name, self.path)
-                if dataset is None:
-                    raise CorruptFileError(f"{name!r} is gone", file=self.path)
-            check_numbers(dataset, self.path)
-            for part in np.split(np.arange(len(wanted)), breaks):
-                if not len(part):
-                    continue
-                first, last = int(wanted[part[0]]), int(wanted[part[-1]])
-                with native_errors(self.path, f"frames {first}..{last} cannot be read"):
-                    frames[part] = dataset[first : last + 1]
+        """Frames with numbers one after another are read at once."""
+        first = [0, *(np.flatnonzero(np.diff(wanted) != 1) + 1).tolist(), len(wanted)]
+        with opened_rows(self.path) as rows:
+            for start, stop in pairwise(first):
+                if stop > start:
+                    rows.read(self.place, int(wanted[start]), frames[start:stop])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)

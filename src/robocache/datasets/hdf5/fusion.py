@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from robocache.core.errors import ConfigError, MissingStreamError, ShapeError
-from robocache.core.stream import AlignmentPolicy, StreamSpec
-from robocache.core.window import StreamInput, Window
-from robocache.datasets.cameras import Camera
-from robocache.datasets.epochs import Epochs
+from robocache.core.stream import StreamSpec
+from robocache.core.window import Window
+from robocache.datasets.cameras import Camera, points_seen
+from robocache.datasets.epochs import Epochs, one_clock
 from robocache.datasets.hdf5.dataset import RoboMimicDataset
 from robocache.datasets.origin import Origin
 from robocache.datasets.windows import Batch
-from robocache.ops.deproject import deproject
 
 PICTURES = ("_image", "_rgb")  # robomimic, LIBERO
 DEPTH = "_depth"
@@ -65,14 +63,10 @@ class FusionBatch:
                 f"{sorted(self.extrinsics)})",
                 stream=camera,
             )
-        depth = self.depth[camera]
-        each = (depth.shape[0], depth.shape[1])
-        intrinsics = self.intrinsics[camera][:, None].expand(*each, 3, 3)
-        extrinsics = self.extrinsics[camera][:, None].expand(*each, 4, 4)
-        return deproject(depth, intrinsics, extrinsics)
+        return points_seen(self.depth[camera], self.intrinsics[camera], self.extrinsics[camera])
 
 
-class RoboMimicFusionDataLoader:
+class RoboMimicFusionDataLoader(Epochs[FusionBatch]):
     """Aligned batches over HDF5 demonstrations; each `for` goes through one epoch.
 
     Args:
@@ -84,7 +78,7 @@ class RoboMimicFusionDataLoader:
         action: stream of the actions to predict.
         observation_steps: O, observations up to now, one control step apart.
         horizon: H, actions from now on.
-        batch_size, seed, shuffle: as `Epochs` takes them.
+        batch_size, seed, shuffle, workers: as `Epochs` takes them.
 
     Raises:
         ConfigError: no episodes, or a camera that is not there.
@@ -104,6 +98,7 @@ class RoboMimicFusionDataLoader:
         batch_size: int = 32,
         seed: int = 0,
         shuffle: bool = True,
+        workers: int = 0,
     ) -> None:
         if len(dataset) == 0:
             raise ConfigError(f"{dataset.name} has no episodes (filter: {dataset.filter})")
@@ -112,37 +107,16 @@ class RoboMimicFusionDataLoader:
         self._pictures = _picture_streams(specs, cameras)
         self._depth = _depth_streams(specs, self._pictures) if depth else {}
         self._parts = _parts(specs, proprioception)
-        self.epochs = Epochs(
-            dataset,
-            _window(specs, [*self._streams()], action, observation_steps, horizon),
-            batch_size=batch_size,
-            seed=seed,
-            shuffle=shuffle,
+        window = _window(specs, self._streams(), action, observation_steps, horizon)
+        super().__init__(
+            dataset, window, batch_size=batch_size, seed=seed, shuffle=shuffle, workers=workers
         )
-        _check_rates(dataset, self.epochs.table.window.rate_hz)
+        _check_rates(dataset, window.rate_hz)
         self._cameras: dict[str, dict[str, Camera]] = {}
 
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return len(self.epochs)
-
-    def __iter__(self) -> Iterator[FusionBatch]:
-        return (self._fused(batch) for batch in self.epochs)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.epochs.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state; raises ConfigError if it belongs to something else."""
-        self.epochs.load_state_dict(state)
-
-    def _streams(self) -> list[str]:
-        return [*self._pictures.values(), *self._depth.values(), *self._parts]
-
-    def _fused(self, batch: Batch) -> FusionBatch:
-        origins = self.epochs.origins(batch.index)
+    def made(self, batch: Batch, origins: list[Origin]) -> FusionBatch:
         told = [self._cameras_of(origin.episode) for origin in origins]
-        steps = (len(batch.index), len(self.epochs.table.window.inputs[0].offsets_s))
+        steps = (len(origins), len(self.table.window.inputs[0].offsets_s))
         vectors = [batch.values[name].reshape(*steps, -1).float() for name in self._parts]
         ends = np.cumsum([0, *(vector.shape[-1] for vector in vectors)]).tolist()
         return FusionBatch(
@@ -168,6 +142,9 @@ class RoboMimicFusionDataLoader:
         if key not in self._cameras:
             self._cameras[key] = self.dataset.cameras(key)
         return self._cameras[key]
+
+    def _streams(self) -> list[str]:
+        return [*self._pictures.values(), *self._depth.values(), *self._parts]
 
 
 def _picture_streams(
@@ -217,16 +194,9 @@ def _window(
         raise MissingStreamError(
             f"not recorded (streams: {', '.join(sorted(specs))})", stream=action
         )
-    if steps < 1 or horizon < 1:
-        raise ConfigError(f"observation_steps and horizon must be at least 1: {steps}, {horizon}")
     if not streams:
         raise ConfigError("nothing to observe: no cameras and no proprioception")
-    rate_hz = float(specs[action].rate_hz or 0)
-    offsets = tuple(-step / rate_hz for step in reversed(range(steps)))
-    # All streams share the clock of the actions; half a step absorbs rounding of k / rate.
-    near = AlignmentPolicy("nearest", max_gap_s=0.5 / rate_hz)
-    inputs = tuple(StreamInput(name, offsets, near) for name in streams)
-    return Window(inputs, action, rate_hz, horizon)
+    return one_clock(streams, action, float(specs[action].rate_hz or 0), steps, horizon)
 
 
 def _check_rates(dataset: RoboMimicDataset, rate_hz: float) -> None:

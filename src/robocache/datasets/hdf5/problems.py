@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from robocache.datasets.hdf5.files import attribute, child, native_errors, opene
 from robocache.datasets.hdf5.frames import Hdf5Frames
 
 FRAMES_AT_ONCE = 64
+LONGEST_NAME = 255  # bytes that file systems allow
 
 
 def all_problems(files: Mapping[str, DemoFile], demos: list[Demo]) -> Iterator[DataError]:
@@ -54,7 +56,7 @@ def _in_demo(
 ) -> Iterator[DataError]:
     """What is wrong with a demonstration that can be read."""
     steps, told = reading.episode.outcome.steps, reading.num_samples
-    if told is not None and told != steps:
+    if _differs(told, steps):
         yield TimesError(f"num_samples is {told}, but there are {steps} actions")
     streams = reading.episode.streams
     if demo.file.kind != "raw" and not any(name.startswith("obs/") for name in streams):
@@ -130,10 +132,15 @@ def _wrong_total(file: DemoFile) -> Iterator[DataError]:
         lengths = [demo_steps(Demo(file, name, name, "", "")) for name in file.demos]
     except DataError:
         return  # told of where the demonstration is read
-    if total is not None and total != sum(lengths):
+    if _differs(total, sum(lengths)):
         yield TimesError(f"total is {total}, but there are {sum(lengths)} samples", file=path)
-    if count is not None and count != len(file.demos):
+    if _differs(count, len(file.demos)):
         yield CorruptFileError(f"num_demos is {count}, but there are {len(file.demos)}", file=path)
+
+
+def _differs(told: Any, found: int) -> bool:
+    """Whether an attribute, whatever it holds, is there and is not this number."""
+    return told is not None and (np.ndim(told) > 0 or told != found)
 
 
 def _missing_model(demo: Demo) -> Iterator[DataError]:
@@ -146,7 +153,9 @@ def _missing_model(demo: Demo) -> Iterator[DataError]:
     if not isinstance(told, str) or told.lstrip().startswith("<"):
         return
     beside = [path.parent / told, path.parent / "models" / told]
-    if Path(told).name != told:
-        yield CorruptFileError(f"model_file {told!a} is a path; a name beside the file is expected")
+    if Path(told).name != told or len(told.encode(errors="replace")) > LONGEST_NAME:
+        yield CorruptFileError(
+            f"model_file {told[:80]!a} is no name of a file; one beside this file is expected"
+        )
     elif not any(model.is_file() for model in beside):
         yield CorruptFileError(f"model_file {told!a} is not beside the file")

@@ -8,6 +8,7 @@ An action, and what an environment answers to it (`next.*`), is known one step a
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 from robocache.core.episode import Episode
 from robocache.core.errors import DataError, unknown_name
+from robocache.datasets.episode_files import EpisodeFiles
+from robocache.datasets.file_digests import file_digests
 from robocache.datasets.lerobot.episode import Folder, Source, read_episode
 from robocache.datasets.lerobot.folder_v2 import FolderV2
 from robocache.datasets.lerobot.folder_v3 import FolderV3
@@ -23,7 +26,6 @@ from robocache.datasets.lerobot.kept import ENTRY, kept_streams
 from robocache.datasets.lerobot.listing_v3 import numbered_key
 from robocache.datasets.lerobot.problems import all_problems
 from robocache.datasets.modality import read_modality
-from robocache.runs.files import sha256_file
 
 
 class LeRobotDataset:
@@ -68,13 +70,26 @@ class LeRobotDataset:
         """sha256 over metadata and Parquet files (content) and videos (name and size)."""
         digest = hashlib.sha256()
         whole, videos = self.source.folder.content_files()
-        for path in whole:
-            name = path.relative_to(self.path).as_posix()
-            digest.update(f"{name} {sha256_file(path)}\n".encode())
+        root = f"{self.path}/"
+        for path, content in zip(whole, file_digests(self.path, whole), strict=True):
+            digest.update(f"{str(path).removeprefix(root)} {content}\n".encode())
         for path in videos:
-            name = path.relative_to(self.path).as_posix()
-            digest.update(f"{name} {path.stat().st_size}\n".encode())
+            digest.update(f"{str(path).removeprefix(root)} {path.stat().st_size}\n".encode())
         return digest.hexdigest()
+
+    def episode_files(self, key: str) -> EpisodeFiles:
+        """Its Parquet file, and of v3.0 the listing that says which rows of it are its own."""
+        index, (about, listing) = self._indices[key], self._about
+        return EpisodeFiles(f"{index} {about}", (self.source.folder.data_file(index), *listing))
+
+    @cached_property
+    def _about(self) -> tuple[str, list[Path]]:
+        """What decides how any episode is read, and the files of the listing of v3.0."""
+        folder = self.source.folder
+        growing = ("total_", "splits")
+        info = {k: v for k, v in folder.info.raw.items() if not k.startswith(growing)}
+        listing = sorted((self.path / folder.episodes_file).rglob("*.parquet"))
+        return f"{json.dumps(info, sort_keys=True)} {self.source.parts}", listing
 
     def keys(self) -> list[str]:
         """Keys of the episodes that are listed and have a Parquet file, in order of index."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +39,9 @@ class FolderV2:
     def __init__(self, root: Path, info: Info) -> None:
         self.root, self.info = root, info
         self.problems: list[DataError] = []
-        self._tables: dict[int, Path] = {}
-        self._videos: dict[tuple[str, int], Path] = {}
-        for path in sorted(root.rglob("episode_*")):
-            number = re.fullmatch(r"episode_(\d{1,12})", path.stem)
-            if number and path.suffix == ".parquet":
-                self._tables.setdefault(int(number[1]), path)
-            elif number and path.suffix == ".mp4":
-                self._videos.setdefault((path.parent.name, int(number[1])), path)
         rows = _read_episodes(root / self.episodes_file, self.problems)
         self.tasks: Mapping[int, str] = _read_tasks(root / self.tasks_file, self.problems)
-        self._rows = rows or {index: EpisodeRow() for index in sorted(self._tables)}
+        self._rows = rows or {index: EpisodeRow() for index in sorted(self._elsewhere[0])}
 
     def listed(self) -> list[int]:
         """Numbers of all episodes that should be there, increasing."""
@@ -82,6 +76,11 @@ class FolderV2:
         require_content(path)
         return read_columns(path, columns)
 
+    def files(self, index: int) -> list[Path]:
+        """The Parquet file of an episode, and its videos."""
+        videos = (self._video(name, index) for name in self.info.cameras("video"))
+        return [self.data_file(index), *(path for path in videos if path is not None)]
+
     def column_types(self, index: int) -> dict[str, str]:
         """Name and Arrow type of the columns that hold an episode."""
         return column_types(self.data_file(index))
@@ -114,21 +113,23 @@ class FolderV2:
     def content_files(self) -> tuple[list[Path], list[Path]]:
         """Files that a fingerprint reads whole, and videos of which it takes the size."""
         meta = sorted((self.root / "meta").glob("*.json*"))
-        tables = [path for _, path in sorted(self._tables.items())]
-        return [*meta, *tables], [path for _, path in sorted(self._videos.items())]
+        tables, videos = self._elsewhere
+        read_whole = [*meta, *(path for _, path in sorted(tables.items()))]
+        return read_whole, [path for _, path in sorted(videos.items())]
 
     def absent_cameras(self) -> set[str]:
         """Video features that have no file in any episode."""
-        return set(self.info.cameras("video")) - {name for name, _ in self._videos}
+        return set(self.info.cameras("video")) - {name for name, _ in self._elsewhere[1]}
 
     def layout_problems(self) -> Iterator[DataError]:
         """Files that are not listed, and videos that are counted wrong."""
+        tables, videos = self._elsewhere
         told = self.info.raw.get("total_videos")
-        if told is not None and told != len(self._videos):
+        if told is not None and told != len(videos):
             yield CorruptFileError(
-                f"total_videos is {told}, but there are {len(self._videos)}", file=self.info.path
+                f"total_videos is {told}, but there are {len(videos)}", file=self.info.path
             )
-        for index, path in self._tables.items():
+        for index, path in tables.items():
             if index not in self._rows:
                 yield CorruptFileError("not listed in meta/episodes.jsonl, so not read", file=path)
 
@@ -160,11 +161,26 @@ class FolderV2:
 
     def _table(self, index: int) -> Path | None:
         expected = self._expected_table(index)
-        return expected if expected.is_file() else self._tables.get(index)
+        return expected if expected.is_file() else self._elsewhere[0].get(index)
 
     def _video(self, name: str, index: int) -> Path | None:
         expected = self._expected_video(name, index)
-        return expected if expected.is_file() else self._videos.get((name, index))
+        return expected if expected.is_file() else self._elsewhere[1].get((name, index))
+
+    @cached_property
+    def _elsewhere(self) -> tuple[dict[int, Path], dict[tuple[str, int], Path]]:
+        """Parquet files and videos of the folder by what their names tell; walks all of it."""
+        tables: dict[int, Path] = {}
+        videos: dict[tuple[str, int], Path] = {}
+        for folder, _, names in sorted(os.walk(self.root)):
+            for name in sorted(names):
+                number = re.fullmatch(r"episode_(\d{1,12})\.(parquet|mp4)", name)
+                if number and number[2] == "parquet":
+                    tables.setdefault(int(number[1]), Path(folder, name))
+                elif number:
+                    camera = os.path.basename(folder)
+                    videos.setdefault((camera, int(number[1])), Path(folder, name))
+        return tables, videos
 
 
 def _read_episodes(path: Path, problems: list[DataError]) -> dict[int, EpisodeRow]:

@@ -82,6 +82,12 @@ class FolderV3:
         start, stop = self._rows(index)
         return read_rows(self.data_file(index), columns, start, stop)
 
+    def files(self, index: int) -> list[Path]:
+        """The Parquet file that holds an episode, and those of its videos."""
+        places = {name: self.listing.video(name, index) for name in self.info.cameras("video")}
+        videos = [self._video(name, p.chunk, p.file) for name, p in places.items() if p is not None]
+        return [self.data_file(index), *videos]
+
     def column_types(self, index: int) -> dict[str, str]:
         """Name and Arrow type of the columns that hold an episode."""
         return column_types(self.data_file(index))
@@ -191,7 +197,9 @@ class FolderV3:
             if place is None:
                 if name not in self.absent_cameras():
                     yield MissingStreamError(
-                        "meta/episodes names no file and time of it", stream=name
+                        "meta/episodes names no file and time of it",
+                        file=self.root / self.episodes_file,
+                        stream=name,
                     )
             elif round((place.to_s - place.from_s) * self.info.rate_hz) != rows:
                 yield TimesError(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import string
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import Path
 
 from robocache.core.errors import CorruptFileError
-from robocache.datasets.pointer import LFS_POINTER
+from robocache.datasets.pointer import is_lfs_pointer
 
+LONGEST_NAME = 255  # bytes that file systems allow
 _SPEC = re.compile(r"(0?\d{1,2})?d?")
 
 
@@ -18,10 +20,12 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         CorruptFileError: it would lead out of `root`.
     """
-    path = PurePosixPath(relative)
-    if path.is_absolute() or ".." in path.parts or "\0" in relative:
+    parts = relative.split("/")
+    if relative.startswith("/") or ".." in parts or "\0" in relative:
         raise CorruptFileError(f"the path {relative!r} leads out of the dataset", file=root)
-    return root / path
+    if any(len(part.encode(errors="replace")) > LONGEST_NAME for part in parts):
+        raise CorruptFileError(f"the path {relative[:80]!r}... holds too long a name", file=root)
+    return root / relative
 
 
 def fill_path(root: Path, template: str, **values: int | str) -> Path:
@@ -32,10 +36,7 @@ def fill_path(root: Path, template: str, **values: int | str) -> Path:
     """
     info = root / "meta" / "info.json"
     try:
-        parts = list(string.Formatter().parse(template))
-        for _, name, spec, conversion in parts:
-            if name is not None and (name not in values or conversion or not _plain(spec)):
-                raise ValueError(f"it asks for {{{name}}}")
+        _require_only(template, frozenset(values))
         return inside(root, template.format(**values))
     except ValueError as error:
         raise CorruptFileError(
@@ -45,17 +46,13 @@ def fill_path(root: Path, template: str, **values: int | str) -> Path:
         raise CorruptFileError(error.problem, file=info) from error
 
 
-def _plain(spec: str | None) -> bool:
-    return _SPEC.fullmatch(spec or "") is not None
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file is what Git LFS leaves when the content was not fetched."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(LFS_POINTER)) == LFS_POINTER
-    except OSError:
-        return False
+@lru_cache(maxsize=64)
+def _require_only(template: str, names: frozenset[str]) -> None:
+    for _, name, spec, conversion in string.Formatter().parse(template):
+        if name is not None and (
+            name not in names or conversion or not _SPEC.fullmatch(spec or "")
+        ):
+            raise ValueError(f"it asks for {{{name}}}")
 
 
 def require_content(path: Path) -> None:

@@ -47,10 +47,10 @@ def all_problems(source: Source, key: Callable[[int], str]) -> Iterator[DataErro
             told = {error.stream for error in wrong}
             for problem in _broken_promises(source, index, episode):
                 if problem.stream is None or problem.stream not in told:
-                    yield problem.located(episode=key(index))
+                    yield problem.located(file=folder.data_file(index), episode=key(index))
             yield from _mislabelled(source, episode, mislabelled)
         except DataError as error:
-            yield error.located(episode=key(index))
+            yield error.located(file=folder.data_file(index), episode=key(index))
 
 
 def _wrong_totals(source: Source) -> Iterator[DataError]:

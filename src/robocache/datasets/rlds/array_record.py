@@ -9,6 +9,7 @@ from typing import Any
 
 from robocache.core.errors import CorruptFileError, DataError
 from robocache.core.optional import require
+from robocache.datasets.native import reading
 from robocache.datasets.pointer import LFS_POINTER
 
 BLOCK_BYTES = 65536  # a whole file is a multiple of this
@@ -39,7 +40,8 @@ class ArrayRecordShard:
             if size == 0 or size % BLOCK_BYTES:
                 text = f"truncated: {size} bytes, not a multiple of {BLOCK_BYTES}"
                 return CorruptFileError(text, file=self.path)
-            return package.ArrayRecordReader(str(self.path))
+            with reading(self.path):
+                return package.ArrayRecordReader(str(self.path))
         except (OSError, RuntimeError, ValueError) as error:
             return CorruptFileError(f"not a readable ArrayRecord file ({error})", file=self.path)
 
@@ -62,7 +64,8 @@ class ArrayRecordShard:
         if isinstance(self._opened, DataError):
             raise self._opened
         try:
-            return bytes(self._opened.read([number])[0])
+            with reading(self.path):
+                return bytes(self._opened.read([number])[0])
         except (OSError, RuntimeError, ValueError, IndexError) as error:
             raise CorruptFileError(
                 f"record {number} cannot be read ({error})", file=self.path

@@ -15,6 +15,7 @@ from typing import Any
 
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, CorruptFileError, DataError, unknown_name
+from robocache.datasets.episode_files import EpisodeFiles
 from robocache.datasets.rlds.array_record import ArrayRecordShard
 from robocache.datasets.rlds.conventions import MODES, Mode, convention_named, convention_of
 from robocache.datasets.rlds.episode import RLDSEpisode
@@ -101,6 +102,15 @@ class RLDSDataset:
             for shard in self.shards[split]:
                 digest.update(f"\n{split} {shard.checksums()}".encode())
         return digest.hexdigest()
+
+    def episode_files(self, key: str) -> EpisodeFiles:
+        """Its shard, and the description of its features."""
+        place = self._places[key]
+        shard = self.shards[place.split][place.shard].path
+        return EpisodeFiles(
+            reading=f"{place.number} {self.mode} {self.clock.rate_hz} {self.convention}",
+            files=(shard, self.path / FEATURES),
+        )
 
     def keys(self) -> list[str]:
         """Keys of the episodes that are there, split by split in their order."""

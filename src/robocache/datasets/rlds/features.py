@@ -87,7 +87,7 @@ def read_features(path: Path) -> Features:
     try:
         for inside, leaf in _leaves(root, (), 0, unread):
             (steps if inside else episode)[leaf.name] = leaf
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorruptFileError(f"not a TFDS feature description ({error!r})", file=path) from error
     if not steps:
         raise ConfigError(f"{path} has no sequence {STEPS!r}: not an RLDS dataset")

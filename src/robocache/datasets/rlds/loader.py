@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +45,10 @@ class RTXBatch:
     values: Mapping[str, torch.Tensor]
 
 
+_Sample = tuple[Episode, dict[str, NDArray[Any]]]
+_Made = tuple[RTXBatch | None, list[DataError]]
+
+
 class RTXDataLoader:
     """Batches of episodes; one `for` loop is one epoch, or what is left of it after a restart.
 
@@ -64,7 +70,8 @@ class RTXDataLoader:
         drop_last: leave out an epoch's last, smaller batch.
         on_error: `raise` at an episode that cannot be read, or `skip` it, with a warning, counted
             in `skipped`.
-        threads: threads that read and decode the episodes of a batch; 0: none.
+        threads: threads that read ahead, each a batch of its own; at most `threads` + 1 batches
+            wait or are being read. 0: none, a batch is read when it is asked for.
 
     Raises:
         ConfigError: no episode is left, an unknown stream or camera, or a wrong number.
@@ -109,18 +116,33 @@ class RTXDataLoader:
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[RTXBatch]:
-        order = self._order()
-        end = len(self) * self.batch_size
-        with ThreadPoolExecutor(max(self.threads, 1)) as pool:
-            while self._position < min(end, len(order)):
-                rows = order[self._position : self._position + self.batch_size]
-                self._position += len(rows)
-                keys = [self.keys[row] for row in rows]
-                read = pool.map(self._read, keys) if self.threads else map(self._read, keys)
-                samples = [sample for sample in read if sample is not None]
-                if samples:
-                    yield self._batch(samples)
+        for rows, made in self._read_ahead():
+            self._position += len(rows)
+            batch, unread = made()
+            for error in unread:
+                self._skip_or_raise(error)
+            if batch is not None:
+                yield batch
         self._epoch, self._position = self._epoch + 1, 0
+
+    def _read_ahead(self) -> Iterator[tuple[NDArray[np.int64], Callable[[], _Made]]]:
+        """The rows of each batch that is left of this epoch, and what waits for the batch."""
+        order = self._order()
+        end = min(len(self) * self.batch_size, len(order))
+        starts = range(self._position, end, self.batch_size)
+        batches = [order[start : start + self.batch_size] for start in starts]
+        if not self.threads:
+            yield from ((rows, partial(self._make, rows)) for rows in batches)
+            return
+        pool = ThreadPoolExecutor(self.threads)
+        under_way: deque[Future[_Made]] = deque()
+        try:
+            for number, rows in enumerate(batches):
+                for ahead in batches[number + len(under_way) : number + self.threads + 1]:
+                    under_way.append(pool.submit(self._make, ahead))
+                yield rows, under_way.popleft().result
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, with what it must be loaded into."""
@@ -208,20 +230,25 @@ class RTXDataLoader:
                     raise
         raise ConfigError("no episode can be read")
 
-    def _read(self, key: str) -> tuple[Episode, dict[str, NDArray[Any]]] | None:
-        """An episode and its samples; None: it is skipped."""
-        try:
-            episode = self.dataset[key]
-            if self.pad_to is not None and episode.outcome.steps > self.pad_to:
-                raise ShapeError(
-                    f"{episode.outcome.steps} steps do not fit into pad_to={self.pad_to}; give "
-                    f"max_length as well",
-                    episode=key,
-                )
-            return episode, {n: np.asarray(episode.stream(n).values[:]) for n in self.names}
-        except DataError as error:
-            self._skip_or_raise(error)
-            return None
+    def _make(self, rows: NDArray[np.int64]) -> _Made:
+        """A batch, None where no episode is left, and the errors of episodes that are left out."""
+        samples, unread = [], []
+        for row in rows:
+            try:
+                samples.append(self._read(self.keys[row]))
+            except DataError as error:
+                unread.append(error)
+        return (self._batch(samples) if samples else None), unread
+
+    def _read(self, key: str) -> _Sample:
+        episode = self.dataset[key]
+        if self.pad_to is not None and episode.outcome.steps > self.pad_to:
+            raise ShapeError(
+                f"{episode.outcome.steps} steps do not fit into pad_to={self.pad_to}; give "
+                f"max_length as well",
+                episode=key,
+            )
+        return episode, {name: np.asarray(episode.stream(name).values[:]) for name in self.names}
 
     def _skip_or_raise(self, error: DataError) -> None:
         if self.on_error == "raise":
@@ -229,7 +256,7 @@ class RTXDataLoader:
         self.skipped += 1
         warnings.warn(f"episode skipped: {error}", stacklevel=3)
 
-    def _batch(self, samples: list[tuple[Episode, dict[str, NDArray[Any]]]]) -> RTXBatch:
+    def _batch(self, samples: list[_Sample]) -> RTXBatch:
         episodes = [episode for episode, _ in samples]
         lengths = [episode.outcome.steps for episode in episodes]
         steps = self.pad_to or max(lengths)
@@ -252,6 +279,8 @@ class RTXDataLoader:
 def _padded(name: str, samples: list[tuple[str, NDArray[Any]]], steps: int) -> torch.Tensor:
     """(B, steps, ...) of samples (T, ...), zeros after their end."""
     _, first = samples[0]
+    if len(samples) == 1 and len(first) == steps and first.flags.writeable:
+        return torch.from_numpy(first[np.newaxis])
     whole = np.zeros((len(samples), steps, *first.shape[1:]), first.dtype)
     for row, (key, array) in zip(whole, samples, strict=True):
         if array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:

@@ -81,12 +81,13 @@ def frames_of(leaf: Leaf, pictures: Sequence[bytes], place: Any) -> EncodedFrame
             return None
         height, width = next(iter(sizes))
         if channels == -1:
-            return EncodedFrames(pictures, place=place, decode=PictureDecoder(leaf))
+            return EncodedFrames(pictures, place=place, decode=PictureDecoder(leaf), in_place=True)
     return EncodedFrames(
         pictures,
         place=place,
         decode=PictureDecoder(leaf),
         frame=((height, width, channels), np.dtype(leaf.dtype)),
+        in_place=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 A record is `u64 length, u32 masked CRC of the length, data, u32 masked CRC of the data`, all little
 endian. The file has no index; `index_records` makes one by reading 16 bytes per record. Large
-indexes are kept under the store's home and used while the file's size and time agree.
+indexes are kept under the store's home and used while the file is unchanged (`file_state`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,8 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from robocache.core.errors import CorruptFileError, DataError
+from robocache.core.errors import CorruptFileError, DataError, StorageError
+from robocache.datasets.episode_files import file_state
 from robocache.datasets.pointer import LFS_POINTER
 from robocache.runs import atomic_write, home
 
@@ -64,12 +66,12 @@ class TFRecordShard:
     def index(self) -> RecordIndex:
         """Where the records lie; made, or taken from the store's home, once."""
         try:
-            kept = _index_file(self.path)
-            index = _kept_index(kept)
+            state = file_state(self.path)  # before it is read
+            index = _kept_index(state) if state else None
             if index is None:
                 index = index_records(self.path)
-                if len(index.offsets) >= WORTH_KEEPING and index.trouble is None:
-                    _keep_index(kept, index)
+                if state and len(index.offsets) >= WORTH_KEEPING and index.trouble is None:
+                    _keep_index(state, index)
         except OSError as error:
             nothing = np.empty(0, np.int64)
             unreadable = CorruptFileError(f"cannot be read ({error})", file=self.path)
@@ -180,28 +182,28 @@ def _header_trouble(header: bytes, position: int, size: int, number: int) -> str
     return None
 
 
-def _index_file(path: Path) -> Path:
-    """Where the index of a file is kept; another size or time is another name."""
-    state = path.stat()
-    name = f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    return home() / "cache" / "indexes" / f"tfrecord-{digest}.npy"
+def _index_file(state: str) -> Path:
+    """Where the index of a file in this state is kept."""
+    digest = hashlib.sha256(state.encode()).hexdigest()
+    return home() / "cache" / "indexes" / f"tfrecord-{digest}.index"
 
 
-def _keep_index(kept: Path, index: RecordIndex) -> None:
+def _keep_index(state: str, index: RecordIndex) -> None:
+    """Write the index, behind its sha256."""
     table = io.BytesIO()
     np.save(table, np.stack([index.offsets, index.lengths, index.crcs.astype(np.int64)]))
-    atomic_write(kept, table.getvalue())
+    with suppress(StorageError):  # a home that cannot be written to only costs time
+        digest = hashlib.sha256(table.getvalue()).digest()
+        atomic_write(_index_file(state), digest + table.getvalue())
 
 
-def _kept_index(kept: Path) -> RecordIndex | None:
+def _kept_index(state: str) -> RecordIndex | None:
     """The index that was kept; None: there is none, or it is damaged."""
-    if not kept.is_file():
-        return None
     try:
-        table = np.load(kept, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        kept = _index_file(state).read_bytes()
+    except OSError:
         return None
-    if table.ndim != 2 or len(table) != 3 or table.dtype != np.int64:
+    if hashlib.sha256(kept[32:]).digest() != kept[:32]:
         return None
-    return RecordIndex(table[0], table[1], table[2].astype(np.uint32))
+    offsets, lengths, crcs = np.load(io.BytesIO(kept[32:]), allow_pickle=False)
+    return RecordIndex(offsets, lengths, crcs.astype(np.uint32))

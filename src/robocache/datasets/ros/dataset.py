@@ -14,6 +14,7 @@ from typing import Any
 
 from robocache.core.episode import Episode, Provenance
 from robocache.core.errors import CorruptFileError, DataError, unknown_name
+from robocache.datasets.episode_files import EpisodeFiles
 from robocache.datasets.ros.bag import SUFFIXES, Bag, find_bags
 from robocache.datasets.ros.recording import Recording, read_recording
 
@@ -67,6 +68,11 @@ class RosDataset:
                 digest.update(f"{file.name} {value}\n".encode())
         return digest.hexdigest()
 
+    def episode_files(self, key: str) -> EpisodeFiles:
+        """The files of its bag."""
+        bag = self._bag(key)
+        return EpisodeFiles("", (*bag.files, *([bag.metadata] if bag.metadata else [])))
+
     def keys(self) -> list[str]:
         """Keys of the bags: their paths below the dataset, without suffix."""
         return list(self._bags)
@@ -115,7 +121,8 @@ class RosDataset:
             yield from recording.notices
             episode = Episode(bag.key, recording.streams)
             if not recording.streams and not recording.damage:
-                yield DataError("holds no topic that could be read", episode=bag.key)
+                nothing = "holds no topic that could be read"
+                yield DataError(nothing, file=bag.folder, episode=bag.key)
             for problem in _unsound(episode):
                 yield problem.located(file=bag.folder)
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from robocache.core.errors import CorruptFileError
+from robocache.datasets.native import reading
 from robocache.datasets.ros.storage import (
     LARGEST_UNPACKED,
     LATEST_NS,
@@ -77,7 +78,8 @@ class McapFile:
                     raise CorruptFileError("the file changed while it was in use", file=self.path)
                 content = file.read(_HEAD.unpack(head)[1])
             try:
-                self._chunk = (at, chunk_records(content))
+                with reading(self.path):
+                    self._chunk = (at, chunk_records(content))
             except CorruptFileError as error:
                 raise error.located(file=self.path) from error
         return self._chunk[1]
@@ -170,7 +172,9 @@ class _Scan:
     def _record(self, opcode: int, content: bytes, at: int) -> Iterator[Message]:
         try:
             if opcode == _CHUNK and self._in_data:
-                yield from self._chunk(chunk_records(content), at)
+                with reading(self._path):
+                    records = chunk_records(content)
+                yield from self._chunk(records, at)
             elif opcode == _MESSAGE and self._in_data:
                 yield from self._message(memoryview(content), (-1, at + _HEAD.size, len(content)))
             elif opcode == _STATISTICS:

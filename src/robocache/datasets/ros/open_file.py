@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from robocache.core.errors import CorruptFileError, StorageError
+from robocache.datasets.native import reading
 from robocache.datasets.pointer import LFS_POINTER
 from robocache.datasets.ros import mcap_file, sqlite_file
 from robocache.datasets.ros.mcap_file import McapFile
@@ -89,7 +90,8 @@ def _unpack(path: Path, out: BinaryIO, limit: int) -> None:
     with path.open("rb") as packed, pa.input_stream(packed, compression="zstd") as stream:
         while True:
             try:
-                block = stream.read(_BLOCK)
+                with reading(path):
+                    block = stream.read(_BLOCK)
             except (OSError, pa.ArrowException) as error:
                 raise CorruptFileError(f"does not unpack ({error})", file=path) from error
             if not block:

@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from robocache.core.errors import CorruptFileError
+from robocache.datasets.native import reading
 from robocache.datasets.ros.storage import LATEST_NS, Findings, Message, Topic, Where
 
 MAGIC = b"SQLite format 3\0"
@@ -27,7 +29,8 @@ class SqliteFile:
             found.notices.append(CorruptFileError(notice, file=self.path))
         try:
             with closing(self._connect()) as database:
-                topics = self._topics(database)
+                with reading(self.path):
+                    topics = self._topics(database)
                 found.topics.extend(topics.values())
                 yield from self._rows(database, topics)
         except CorruptFileError as error:
@@ -37,7 +40,7 @@ class SqliteFile:
 
     def read(self, where: Where) -> bytes:
         try:
-            with closing(self._connect()) as database:
+            with reading(self.path), closing(self._connect()) as database:
                 found = database.execute("SELECT data FROM messages WHERE rowid = ?", where[1:2])
                 row = found.fetchone()
         except _FAILURES as error:
@@ -76,7 +79,7 @@ class SqliteFile:
     def _rows(self, database: sqlite3.Connection, topics: dict[int, Topic]) -> Iterator[Message]:
         size, total = self.path.stat().st_size, 0
         columns = "rowid, topic_id, timestamp, data"
-        for row, number, log_ns, data in database.execute(f"SELECT {columns} FROM messages"):
+        for row, number, log_ns, data in self._fetched(f"SELECT {columns} FROM messages", database):
             if not isinstance(data, bytes) or not isinstance(log_ns, int) or number not in topics:
                 raise CorruptFileError(f"row {row} of messages is not a message of a topic")
             if not 0 <= log_ns < LATEST_NS:
@@ -85,6 +88,16 @@ class SqliteFile:
             if total > size:
                 raise CorruptFileError(f"row {row}: the messages hold more bytes than the file")
             yield Message(topics[number], log_ns, log_ns, data, (-1, row, len(data)))
+
+    def _fetched(self, query: str, database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+        with reading(self.path):
+            cursor = database.execute(query)
+        while True:
+            with reading(self.path):
+                row = cursor.fetchone()
+            if row is None:
+                return
+            yield row
 
 
 def _has_content(path: Path) -> bool:

@@ -54,20 +54,29 @@ def deproject(
         )
     images = depth.shape[:-2]
     z = depth.to(torch.promote_types(depth.dtype, torch.float32))
-    K = _matrices("intrinsics", intrinsics, 3, images, z)
-    height, width = z.shape[-2:]
-    row = torch.arange(height, device=z.device, dtype=z.dtype)[:, None]
-    column = torch.arange(width, device=z.device, dtype=z.dtype)
+    z = torch.where(torch.isfinite(z) & (z > 0), z, torch.nan)[..., None]
+    up = 1.0 if convention == "opencv" else -1.0
+    rays = _rays(_matrices("intrinsics", intrinsics, 3, images, z), z.shape[-3:-1], up)
+    if extrinsics is None:
+        return _planar(rays) * z
+    T = _matrices("extrinsics", extrinsics, 4, images, z)
+    rotated = (T[..., :3, :3] * rays[..., None, :]).sum(dim=-1)
+    return (_planar(rotated) * z).add_(T[..., :3, 3])
+
+
+def _rays(K: Tensor, size: torch.Size, up: float) -> Tensor:
+    """(..., H, W, 3) points at depth 1: one image of them where all images share the intrinsics."""
+    height, width = size
+    row = torch.arange(height, device=K.device, dtype=K.dtype)[:, None]
+    column = torch.arange(width, device=K.device, dtype=K.dtype)
     y = (row - K[..., 1, 2]) / K[..., 1, 1]
     x = (column - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
-    z = torch.where(torch.isfinite(z) & (z > 0), z, torch.nan)
-    up = 1.0 if convention == "opencv" else -1.0
-    points = torch.stack([x * z, up * y * z, up * z], dim=-1)
-    if extrinsics is None:
-        return points
-    T = _matrices("extrinsics", extrinsics, 4, images, z)
-    rotated = (T[..., :3, :3] * points[..., None, :]).sum(dim=-1)
-    return rotated + T[..., :3, 3]
+    return torch.stack([x, (up * y).expand_as(x), torch.full_like(x, up)], dim=-1)
+
+
+def _planar(points: Tensor) -> Tensor:
+    """The same points, kept as an image of each coordinate, with which it goes twice as fast."""
+    return points.movedim(-1, -3).contiguous().movedim(-3, -1)
 
 
 def _matrices(name: str, matrices: Tensor, size: int, images: torch.Size, like: Tensor) -> Tensor:

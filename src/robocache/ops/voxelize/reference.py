@@ -13,6 +13,8 @@ from torch import Tensor
 from robocache.core.errors import ConfigError, ShapeError, unknown_name
 
 Reduce = Literal["occupancy", "count", "mean", "max", "sum"]
+WHOLE_NUMBERS = 2**24
+"""Up to here float32 holds every whole number."""
 
 
 def voxelize(
@@ -61,25 +63,41 @@ def voxelize(
     cells, clouds = math.prod(dims), math.prod(lead)
     _check_memory(clouds * channels * cells, _out_dtype(reduce, features), points, max_bytes)
 
-    compute = torch.promote_types(points.dtype, torch.float32)
-    place = points.detach().to(compute).reshape(clouds, count, 3)
-    cell = torch.floor((place - place.new_tensor(origin)) / place.new_tensor(size))
-    inside = ((cell >= 0) & (cell < place.new_tensor(dims))).all(dim=-1)  # NaN is not
-    x, y, z = torch.where(inside[..., None], cell, 0).long().unbind(dim=-1)
-    cloud = torch.arange(clouds, device=points.device)[:, None]
-    voxel = ((cloud * dims[0] + x) * dims[1] + y) * dims[2] + z
+    inside, index = _cells(points.detach().reshape(clouds, count, 3), size, dims, origin)
+    first = torch.arange(clouds, device=points.device)[:, None] * cells
+    voxel = torch.where(inside, index, 0).long().add_(first)
 
     if features is None:
-        grid = _counted(voxel[inside], clouds * cells, reduce).reshape(*lead, *dims)
+        voxel = torch.where(
+            inside, voxel, clouds * cells
+        )  # one voxel more, for all that is outside
+        grid = _counted(voxel.flatten(), clouds * cells + 1, reduce)[:-1].reshape(*lead, *dims)
     else:
-        kept = features.reshape(clouds, count, channels)[inside]
         grid = features.new_zeros((clouds, channels, cells))
-        occupied, values = _reduced(kept, voxel[inside], reduce)
+        inner = features.reshape(clouds, count, channels)[inside]
+        occupied, values = _reduced(inner, voxel[inside], reduce)
         grid[occupied // cells, :, occupied % cells] = values
         grid = grid.reshape(*lead, channels, *dims)
     if not return_dropped:
         return grid
     return grid, count - inside.sum(dim=-1).reshape(lead)
+
+
+def _cells(
+    points: Tensor, size: Sequence[float], dims: Sequence[int], origin: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Which of the points (clouds, N, 3) are inside, and the number of each one's voxel there."""
+    compute = torch.promote_types(points.dtype, torch.float32)
+    exact = compute if math.prod(dims) <= WHOLE_NUMBERS else torch.float64
+    inside = torch.ones(points.shape[:-1], dtype=torch.bool, device=points.device)
+    index = torch.zeros((), dtype=exact, device=points.device)
+    lower, edges = points.new_tensor([origin, size], dtype=compute)
+    for axis, dim in enumerate(dims):
+        cell = (points[..., axis].to(compute) - lower[axis]).div_(edges[axis]).floor_()
+        inside &= cell >= 0  # NaN is not
+        inside &= cell < dim
+        index = cell.to(exact).add_(index, alpha=dim)
+    return inside, index
 
 
 def _counted(voxel: Tensor, voxels: int, reduce: Reduce) -> Tensor:

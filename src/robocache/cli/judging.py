@@ -1,0 +1,48 @@
+"""How checkpoints are judged while a policy is trained: in simulation, or on recordings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from robocache.cli.evaluate import evaluate_closed_loop
+from robocache.cli.progress import console
+from robocache.core.policy import EvaluationCallback
+from robocache.core.window import Window
+from robocache.datasets import Reader, WindowTable
+from robocache.evaluation.open_loop import PREDICTORS, OpenLoopConfig, evaluate_open_loop
+from robocache.policies import FlowPolicy, load_policy
+from robocache.runs import RunStore
+
+
+def judge_by(
+    store: RunStore, settings: Sequence[str], policy: FlowPolicy, validation: Reader | None
+) -> EvaluationCallback:
+    """How checkpoints are judged: in simulation, or on recordings where there are any."""
+    if validation is None:
+        return functools.partial(judge_in_simulation, store, settings)
+    window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
+    table = WindowTable((validation[key] for key in validation.keys()), window)  # noqa: SIM118
+    return functools.cache(functools.partial(judge_on_recordings, table))
+
+
+def judge_in_simulation(
+    store: RunStore, settings: Sequence[str], path: Path, step: int
+) -> dict[str, float]:
+    """Success of the checkpoint at `path`; an evaluation callback."""
+    success = evaluate_closed_loop(store, str(path), settings).result().overall
+    console.print(f"step {step}: success {success}")
+    return {"success": success.rate}
+
+
+def judge_on_recordings(table: WindowTable, path: Path, step: int) -> dict[str, float]:
+    """Open-loop errors of the checkpoint at `path`; an evaluation callback."""
+    policy = load_policy(path)
+    mean = policy.statistics[policy.action].mean.reshape(-1)
+    errors = evaluate_open_loop(policy, table, mean, OpenLoopConfig("", samples=4)).overall()
+    console.print(
+        f"step {step}: validation error "
+        + ", ".join(f"{name} {errors[name]:.4g}" for name in PREDICTORS)
+    )
+    return {f"validation_{name}": errors[name] for name in PREDICTORS}
