@@ -34,6 +34,7 @@ bench-datasets: $(INSTALLED)
 	done
 	$(BIN)/python benchmarks/lerobot_loader.py --size 224 --batches 24 --rounds 3 \
 		--out benchmarks/out/lerobot_cache.json
+	$(BIN)/python benchmarks/rlds_tfds.py --size 224 --rounds 3 --out benchmarks/out/rlds_cache.json
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from peer import Peer
@@ -20,7 +21,8 @@ Measure = Callable[[], Spent]
 """Runs one round of a side."""
 
 
-class Compared(NamedTuple):
+@dataclass(frozen=True)
+class Compared:
     """One dataset on both sides, of which the output was compared.
 
     Attributes:

@@ -21,8 +21,19 @@ def test_colours_are_averaged_over_the_area():
     frame[0, :, :, 2] = 100
     assert resize(frame, (1, 1)).tolist() == [[[[100, 100, 100]]]]
     random = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
-    picture = Image.fromarray(random[1]).resize((20, 30), Image.Resampling.BILINEAR)
-    assert np.array_equal(resize(random, (30, 20))[1], np.asarray(picture))
+    for size in ((30, 20), (48, 20), (96, 64), (7, 80)):
+        picture = Image.fromarray(random[1]).resize(size[::-1], Image.Resampling.BILINEAR)
+        assert np.abs(resize(random, size)[1].astype(int) - np.asarray(picture)).max() <= 1
+        grey = Image.fromarray(random[1, ..., 0]).resize(size[::-1], Image.Resampling.BILINEAR)
+        assert np.abs(resize(random[..., 0], size)[1].astype(int) - np.asarray(grey)).max() <= 1
+    assert resize(random[:0], (5, 6)).shape == (0, 5, 6, 3)
+
+
+def test_a_picture_is_the_same_whatever_it_comes_with():
+    random = np.random.default_rng(0).integers(0, 256, (17, 50, 60, 3), np.uint8)
+    whole = resize(random, (21, 33))
+    for at in range(17):
+        assert np.array_equal(resize(random[[at]], (21, 33))[0], whole[at])
 
 
 def test_depth_takes_the_nearest_and_makes_nothing_up():

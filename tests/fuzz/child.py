@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -143,6 +144,7 @@ def _serve(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + memory_bytes, most))
+    warnings.simplefilter("error")
     forbid(folder)
     begun = _peak_bytes()
     while True:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from robocache.core.episode import Outcome, Provenance
 from robocache.core.stream import Clock, StreamSpec
 
 _NUMBER = (int, float)
@@ -50,10 +51,7 @@ def parse_record(text: str) -> dict[str, Any]:
     """
     record = json.loads(text)
     _require(record, _RECORD, "the record of an episode")
-    for what, types in (("outcome", _OUTCOME), ("provenance", _PROVENANCE)):
-        _require(record[what], types, what)
-        if unknown := record[what].keys() - types.keys():
-            raise ValueError(f"{what} has {sorted(unknown)}, which are not known")
+    parse_history(record)
     for name, spec in record["specs"].items():
         if not isinstance(spec, dict):
             raise TypeError(f"the declaration of stream {name!r} is {spec!r}")
@@ -61,6 +59,19 @@ def parse_record(text: str) -> dict[str, Any]:
             raise ValueError(f"there is no sha256 of stream {name!r}")
     whole: dict[str, Any] = record
     return whole
+
+
+def parse_history(record: Mapping[str, Any]) -> tuple[Outcome, Provenance]:
+    """How an episode ended, and where it comes from.
+
+    Raises:
+        ValueError, TypeError, KeyError: the record does not tell of it as it was written.
+    """
+    for what, types in (("outcome", _OUTCOME), ("provenance", _PROVENANCE)):
+        _require(record[what], types, what)
+        if unknown := record[what].keys() - types.keys():
+            raise ValueError(f"{what} has {sorted(unknown)}, which are not known")
+    return Outcome(**record["outcome"]), Provenance(**record["provenance"])
 
 
 def parse_spec(declared: Mapping[str, Any]) -> StreamSpec:

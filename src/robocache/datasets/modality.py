@@ -47,7 +47,7 @@ def read_modality(path: Path) -> list[Part]:
         return []
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise CorruptFileError(f"not a JSON file ({error})", file=path) from error
     try:
         return [
@@ -55,12 +55,14 @@ def read_modality(path: Path) -> list[Part]:
             for kind in DEFAULT_SOURCES
             for name, entry in data.get(kind, {}).items()
         ]
-    except (AttributeError, TypeError, KeyError, ValueError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
         raise CorruptFileError(f"unexpected content ({error})", file=path) from error
 
 
 def _part(kind: str, name: str, entry: Mapping[str, Any]) -> Part:
     source = entry.get("original_key") or DEFAULT_SOURCES[kind].format(name=name)
+    if not isinstance(source, str):
+        raise TypeError(f"{kind}.{name} is taken from {source!r}")
     if kind not in ("state", "action"):
         return Part(f"{kind}.{name}", kind, source)
     start, end = int(entry["start"]), int(entry["end"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from robocache.core.stream import FrameArray
 
@@ -14,8 +14,9 @@ from robocache.core.stream import FrameArray
 def resize(frames: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Frames (..., H, W) or (..., H, W, 3) at another size, stretched where the aspect differs.
 
-    Colours (uint8) are averaged over the area that becomes one pixel (Pillow's bilinear filter).
-    Everything else takes the nearest pixel, so that no depth between two surfaces is made up.
+    Colours (uint8) are averaged over the area that becomes one pixel, by the triangle filter that
+    Pillow calls bilinear (the same within one grey level). Everything else takes the nearest pixel,
+    so that no depth between two surfaces is made up.
 
     Args:
         frames: uint8 colours (N, H, W, 3), or (N, H, W) of any dtype.
@@ -30,11 +31,13 @@ def resize(frames: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
             for n, have in zip(size, frames.shape[1:3], strict=True)
         )
         return frames[:, rows[:, None], columns]
-    out = np.empty((len(frames), *size, *frames.shape[3:]), np.uint8)
-    for at, frame in enumerate(frames):
-        picture = Image.fromarray(np.ascontiguousarray(frame))
-        out[at] = picture.resize(size[::-1], Image.Resampling.BILINEAR)
-    return out
+    if not len(frames):
+        return np.empty((0, *size, *frames.shape[3:]), np.uint8)
+    pictures = torch.from_numpy(np.ascontiguousarray(frames))
+    planes = pictures[:, None] if frames.ndim == 3 else pictures.permute(0, 3, 1, 2)
+    small = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)
+    out: NDArray[Any] = small.permute(0, 2, 3, 1).contiguous().numpy()
+    return out[..., 0] if frames.ndim == 3 else out
 
 
 class ResizedFrames:

@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robocache.core.episode import Episode, Outcome, Provenance, episode_hash, stream_hash
+from robocache.core.episode import Episode, episode_hash, stream_hash
 from robocache.core.errors import CorruptFileError, ShapeError
 from robocache.core.stream import Stream, StreamSpec
-from robocache.datasets.episode_record import parse_record, parse_spec
+from robocache.datasets.episode_record import parse_history, parse_record, parse_spec
 from robocache.datasets.native import reading
 from robocache.datasets.pointer import is_lfs_pointer
 from robocache.runs.files import atomic_write
@@ -88,6 +88,7 @@ def read_episode(path: Path, row: int) -> Episode:
     with _decoding(path, f"row group {row} is damaged"), _open(path) as file:
         table = file.read_row_group(row, use_threads=False)
         record = parse_record(table.column("episode")[0].as_py())
+        outcome, provenance = parse_history(record)
         streams = {
             name: _stream(table, name, parse_spec(spec)) for name, spec in record["specs"].items()
         }
@@ -104,8 +105,8 @@ def read_episode(path: Path, row: int) -> Episode:
         key=record["key"],
         streams=streams,
         instruction=record["instruction"],
-        outcome=Outcome(**record["outcome"]),
-        provenance=Provenance(**record["provenance"]),
+        outcome=outcome,
+        provenance=provenance,
         start_ns=record["start_ns"],
     )
 

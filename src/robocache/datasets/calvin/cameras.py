@@ -105,6 +105,8 @@ def _camera(told: dict[str, Any]) -> Camera:
     eye, target, up = (
         np.array(told[name], np.float64) for name in ("look_from", "look_at", "up_vector")
     )
+    if any(vector.shape != (3,) for vector in (eye, target, up)):
+        raise ValueError("look_from, look_at and up_vector are not of three numbers each")
     with np.errstate(all="ignore"):
         pose = look_at(eye, target, up)
     if not np.isfinite(pose).all():

@@ -15,6 +15,7 @@ from robocache.core.episode import Episode, Outcome, Provenance
 from robocache.core.errors import CorruptFileError, DataError, ShapeError, TimesError
 from robocache.core.stream import FrameArray, Stream, StreamSpec
 from robocache.datasets.columns import samples
+from robocache.datasets.episode_record import parse_history
 from robocache.datasets.lerobot.info import BOOKKEEPING, EpisodeRow, Info
 from robocache.datasets.lerobot.kept import KeptStream
 from robocache.datasets.modality import Part
@@ -148,11 +149,10 @@ def _episode(
     start_ns = 0
     if row.record is not None:
         try:
-            outcome = Outcome(**row.record["outcome"])
-            provenance = Provenance(**row.record["provenance"])
+            outcome, provenance = parse_history(row.record)
             instruction = str(row.record["instruction"])
             start_ns = int(row.record["start_ns"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CorruptFileError(
                 f"what {folder.episodes_file} keeps of its outcome is not readable ({error!r})"
             ) from error

@@ -17,7 +17,7 @@ from robocache.datasets.columns import column_types, read_rows, samples
 from robocache.datasets.images import image_column
 from robocache.datasets.lerobot.episode_runs import episode_runs
 from robocache.datasets.lerobot.info import EpisodeRow, Info
-from robocache.datasets.lerobot.listing_v3 import read_listing, read_tasks
+from robocache.datasets.lerobot.listing_v3 import LARGEST_NUMBER, read_listing, read_tasks
 from robocache.datasets.lerobot.paths import fill_path, require_content
 from robocache.datasets.video import VideoFrames
 from robocache.datasets.video_index import video_index
@@ -218,7 +218,8 @@ class FolderV3:
         table = self.listing.videos.get(name)
         if table is None:
             return {}
-        chunk, file = np.nan_to_num(table[:, :2], nan=-1).astype(np.int64).T
+        told = table[:, :2]
+        chunk, file = np.where(np.abs(told) < LARGEST_NUMBER, told, -1).astype(np.int64).T
         return {files: who for files, who in _grouped(chunk, file).items() if min(files) >= 0}
 
     def _span(self, members: NDArray[np.int64]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robocache.core.errors import CorruptFileError
 from robocache.core.stream import FrameArray, Stream, StreamSpec
+from robocache.datasets.episode_record import parse_spec
 from robocache.datasets.lerobot.info import Info
 
 ENTRY = "robocache"
@@ -71,7 +72,7 @@ def kept_streams(info: Info) -> Mapping[str, KeptStream]:
         for name, fields in entry["streams"].items():
             spec = {key: value for key, value in fields.items() if key != "lag_s"}
             lag_s = None if fields["lag_s"] is None else float(fields["lag_s"])
-            kept[name] = KeptStream(StreamSpec.from_json(spec), lag_s)
+            kept[name] = KeptStream(parse_spec(spec), lag_s)
         return kept
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptFileError(

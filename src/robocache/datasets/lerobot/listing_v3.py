@@ -21,6 +21,7 @@ from robocache.datasets.lerobot.paths import require_content
 
 KEY_COLUMN = "robocache/key"
 RECORD_COLUMN = "robocache/episode"
+LARGEST_NUMBER = 1e12  # numbers of files and times beyond are damage
 _NUMBERS = ("length", "data/chunk_index", "data/file_index", "dataset_from_index")
 
 
@@ -103,7 +104,7 @@ class Listing:
         if camera not in self.videos:
             return None
         chunk, file, from_s, to_s = self.videos[camera][self.place(index)].tolist()
-        if not np.isfinite([chunk, file, from_s, to_s]).all():
+        if not (np.abs([chunk, file, from_s, to_s]) < LARGEST_NUMBER).all():  # nor NaN
             return None
         return VideoPlace(int(chunk), int(file), from_s, to_s)
 

@@ -36,6 +36,10 @@ class Tally:
             yield CorruptFileError(text + many, file=file, episode=keys[0], stream=stream)
 
 
+NAMED = 50
+"""Pairs of equal episodes that a problem names."""
+
+
 def all_problems(dataset: RLDSDataset) -> Iterator[DataError]:
     """Everything wrong; every record is read, every picture decoded."""
     yield from dataset.info.problems
@@ -159,10 +163,11 @@ def _overlaps(dataset: RLDSDataset, same: list[list[str]]) -> Iterator[DataError
         for other in keys[1:]:
             pairs[first.rsplit("/", 1)[0], other.rsplit("/", 1)[0]].append((first, other))
     for (split, other_split), found in pairs.items():
-        a, b = found[0]
+        named = ", ".join(f"{a} and {b}" for a, b in found[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
         where = (
             f"splits {split} and {other_split} hold {len(found)} episodes with the same content"
             if split != other_split
             else f"split {split} holds {len(found)} episodes twice"
         )
-        yield CorruptFileError(f"{where} (the first: {a} and {b})", file=dataset.path)
+        yield CorruptFileError(f"{where}: {named}{more}", file=dataset.path)
