@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from rlds_writer import png
 from robocache.core import Episode, Provenance, Stream, StreamInput, StreamSpec, Window
 from robocache.core.errors import DataError
 from robocache.datasets.frames import EncodedFrames
+from robocache.datasets.native import reading
 
 WINDOW = Window((StreamInput("state"), StreamInput("camera", (-0.1, 0.0))), "action", 10.0, 3)
 
@@ -81,3 +84,14 @@ def picture_dataset(name: str, lengths: tuple[int, ...], **options) -> EpisodeLi
     return EpisodeList(
         name, [picture_episode(f"{name}-{k}", n, **options) for k, n in enumerate(lengths)]
     )
+
+
+class EndsItsProcess:
+    """A reader of frames in a library that crashes at a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, rows: np.ndarray) -> None:
+        with reading(self._path):
+            os.kill(os.getpid(), signal.SIGSEGV)

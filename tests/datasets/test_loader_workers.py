@@ -11,15 +11,17 @@ from concurrent.futures import wait
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from batch_streams import assert_same_from, states, stream
-from picture_episodes import WINDOW, EpisodeList, picture_dataset, picture_episode
+from picture_episodes import WINDOW, EndsItsProcess, EpisodeList, picture_dataset, picture_episode
 
 from processes import fork
 from robocache.core import StreamInput, Window
 from robocache.core.errors import CorruptFileError, StorageError
 from robocache.datasets import Loader, Mixture, Source, WindowTable, open_dataset
+from robocache.datasets.frame_workers import FrameWorkers
 from robocache.datasets.views import select
 
 
@@ -109,6 +111,13 @@ def test_errors_arrive_as_they_are_and_a_killed_worker_is_explained():
                 next(loader)
     here.load_state_dict(start)
     assert next(here).index.tolist() == [0, 1, 2]
+
+
+def test_the_file_that_ended_a_worker_is_named(tmp_path):
+    workers = FrameWorkers(EndsItsProcess(tmp_path / "bad.mp4"), 1, 1)
+    with pytest.raises(StorageError, match=r"while it read .*bad\.mp4 .*--check"):
+        workers.submit(np.arange(3)).result()
+    workers.close()
 
 
 @pytest.mark.slow

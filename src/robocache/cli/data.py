@@ -25,6 +25,8 @@ from robocache.cli.sample import Sample, sample_all, sample_first
 from robocache.core import Episode
 from robocache.core.errors import ConfigError, CorruptFileError, DataError
 from robocache.datasets import EpisodeStore, Reader
+from robocache.datasets.guarded import guarded_problems
+from robocache.datasets.reader import is_uri
 from robocache.evaluation.contact_sheet import ContactSheet
 from robocache.rollouts import read_rows
 from robocache.runs import Inconsistency, RunRecord, RunStore, check_run
@@ -60,6 +62,8 @@ def inspect(
     if thumbnails is not None and thumbnails.suffix != ".png":
         raise ConfigError(f"--thumbnails {thumbnails}: it becomes a picture, so call it .png")
     store = RunStore()
+    # Before this process opens anything that a damaged file could end it with.
+    found = _guarded(store, text, options or {}) if check else []
     record, dataset = _open(store, text, options or {})
     report = dataset.report()
     print_head(dataset.path, report)
@@ -75,7 +79,9 @@ def inspect(
     sample.wrong += sheet.damaged
     problems = ProblemList(dataset.path)
     for problem in (
-        _verified(store, record, dataset, sample) if check else _met(store, record, dataset, sample)
+        _verified(store, record, dataset, sample, found)
+        if check
+        else _met(store, record, dataset, sample)
     ):
         problems.add(problem)
     problems.conclude(complete=check)
@@ -101,6 +107,20 @@ def _open(
     return record, EpisodeStore(recorded_episodes(record))
 
 
+def _guarded(store: RunStore, text: str, options: Mapping[str, Any]) -> list[DataError]:
+    """What the readers find, in a process that a damaged file may end."""
+    record = recorded(store, text)
+    if record is None and is_uri(text):
+        open_text(text, options)  # so that it comes here, with its progress
+    place = text if record is None else recorded_episodes(record)
+    with progress("verifying", "problems") as say:
+        found = []
+        for problem in guarded_problems(place, **({} if record else options)):
+            found.append(problem)
+            say(len(found), len(found), "")
+    return found
+
+
 def _sample_all(dataset: Reader, look: Callable[[Episode], None] | None) -> Sample:
     with progress("reading", "episodes") as say:
         return sample_all(dataset, say, look)
@@ -122,16 +142,17 @@ def _met(
 
 
 def _verified(
-    store: RunStore, record: RunRecord | None, dataset: Reader, sample: Sample
+    store: RunStore,
+    record: RunRecord | None,
+    dataset: Reader,
+    sample: Sample,
+    found: Sequence[DataError],
 ) -> Iterator[Problem]:
-    """Everything that is wrong; what the reader did not tell of episodes is added."""
+    """Everything that is wrong: what was `found`, and what that did not tell of episodes."""
     if record is not None:
         yield from check_run(store.engine, record, read_rows)
-    told: set[str | None] = set()
-    with progress("verifying", "") as _:
-        for problem in dataset.problems():
-            told |= {problem.file, problem.episode}
-            yield problem
+    yield from found
+    told = {problem.file for problem in found} | {problem.episode for problem in found}
     for problem in (*sample.unreadable, *sample.wrong):
         if problem.episode not in told and (problem.file is None or problem.file not in told):
             yield problem

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from robocache.core.errors import StorageError
 from robocache.datasets.memory_file import MemoryFile
+from robocache.datasets.native import Marks
 from robocache.datasets.windows import FrameReader
 from robocache.datasets.worker_process import process_pool, to_send
 
@@ -36,7 +37,8 @@ class FrameWorkers:
         # Work that a process has, or that waits for the next one, cannot be taken back.
         self._files = [MemoryFile() for _ in range(ahead + 2 * workers + 1)]
         self._free = deque(range(len(self._files)))
-        self._pool = process_pool(workers, _begin, sent, self._files)
+        self._marks = Marks(workers)
+        self._pool = process_pool(workers, _begin, sent, self._files, marks=self._marks)
         # A process of multiprocessing closes queues, then waits for children that nobody told.
         Finalize(self, self._pool.shutdown, kwargs={"cancel_futures": True}, exitpriority=100)
 
@@ -48,7 +50,7 @@ class FrameWorkers:
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
-        return FramesUnderWay(future, self._files[number], number, self._free)
+        return FramesUnderWay(future, self._files[number], number, self._free, self._marks)
 
     def close(self) -> None:
         """End the processes."""
@@ -59,9 +61,10 @@ class FramesUnderWay:
     """The frames of one batch, which a worker reads into a file."""
 
     def __init__(
-        self, future: Future[Any], file: MemoryFile, number: int, free: deque[int]
+        self, future: Future[Any], file: MemoryFile, number: int, free: deque[int], marks: Marks
     ) -> None:
         self._future, self._file, self._number, self._free = future, file, number, free
+        self._marks = marks
         self._frames: Any = None
 
     def result(self) -> Any:
@@ -76,8 +79,8 @@ class FramesUnderWay:
                 self._frames = self._file.read(self._future.result())
             except BrokenProcessPool as error:
                 raise StorageError(
-                    "a worker process of the loader was killed; most often memory is short: use "
-                    "fewer workers, less prefetch or a smaller batch"
+                    f"a worker process of the loader was killed{_while_reading(self._marks)}; most "
+                    f"often memory is short: use fewer workers, less prefetch or a smaller batch"
                 ) from error
             self._free.append(self._number)
         return self._frames
@@ -87,6 +90,14 @@ class FramesUnderWay:
         self._future.cancel()
         if self._frames is None:
             self._future.add_done_callback(lambda _: self._free.append(self._number))
+
+
+def _while_reading(marks: Marks) -> str:
+    files = marks.files()
+    if not files:
+        return ""
+    named = " or ".join(files)
+    return f" while it read {named} (whether it is damaged says robocache data inspect --check)"
 
 
 _reader: FrameReader | None = None

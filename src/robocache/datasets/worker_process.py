@@ -14,22 +14,26 @@ from typing import Any
 import torch
 
 from robocache.core.errors import ConfigError
+from robocache.datasets.native import Marks
 
 
-def process_pool(workers: int, begin: Callable[..., None], *given: Any) -> ProcessPoolExecutor:
+def process_pool(
+    workers: int, begin: Callable[..., None], *given: Any, marks: Marks | None = None
+) -> ProcessPoolExecutor:
     """Processes with one thread each, started when the first work comes.
 
     They leave Ctrl-C to their parent, and end with it however it ends.
 
     Args:
         begin: called in each process first, with `given`.
+        marks: tell what the processes read.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     return ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(begin, *given),
+        initargs=(marks, begin, *given),
     )
 
 
@@ -47,10 +51,12 @@ def to_send(value: object, what: str) -> bytes:
         ) from error
 
 
-def _start(begin: Callable[..., None], *given: Any) -> None:
+def _start(marks: Marks | None, begin: Callable[..., None], *given: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    if marks is not None:
+        marks.watch_this_process()
     begin(*given)
 
 
