@@ -125,7 +125,7 @@ def window_of(size: int | None) -> Window:
 def as_lerobot(batch: Batch) -> Batch:
     """Pictures as float32 (B, 1, 3, H, W) in 0..1."""
     for name in CAMERAS:
-        pictures = batch.values[name].permute(0, 1, 4, 2, 3)
+        pictures = batch.values[name].permute(0, 1, 4, 2, 3).contiguous()  # while they are bytes
         # numpy asks the system for large pages, which torch does not.
         out = torch.from_numpy(np.empty(tuple(pictures.shape), np.float32))
         batch.values[name] = out.copy_(pictures).div_(255.0)  # type: ignore[index]

@@ -27,12 +27,20 @@ from robocache.datasets.cache import build_cache, open_cache
 from robocache.datasets.rlds import RLDSDataset
 
 PEER = "rlds_resized_peer.py"
-WAYS = ("nested", "frames", "frames_fast", "frames_accurate", "frames_reduced", "frames_lanczos")
+WAYS = (
+    "nested",
+    "frames",
+    "frames_fast",
+    "frames_accurate",
+    "frames_reduced",
+    "frames_lanczos",
+    "episodes",
+)
 REDUCED, OTHER_FILTER = "frames_reduced", "frames_lanczos"
 COMPARED_STEPS = 64
 """Whose pictures are compared."""
 ROUNDED_LEVELS = 2.0
-"""How far a pixel may be from TensorFlow's where both decode alike: Pillow rounds twice."""
+"""How far a pixel may be from TensorFlow's where both decode alike."""
 MEAN_LEVELS = 3.0
 """How far pictures may be apart on average to be called the same, a cache's as JPEG too."""
 PAUSE_S = 0.5

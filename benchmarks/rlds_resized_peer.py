@@ -128,12 +128,18 @@ def _steps(
         changed = dict(step)
         for name in cameras:
             ratio = _ratio(shapes[name], size) if way == "frames_reduced" else 1
-            picture = tf.io.decode_jpeg(step[name], channels=3, ratio=ratio, **JPEG.get(way, {}))
-            changed[name] = resize(picture)
+            decode = functools.partial(
+                tf.io.decode_jpeg, channels=3, ratio=ratio, **JPEG.get(way, {})
+            )
+            if way == "episodes":
+                decode = functools.partial(tf.map_fn, decode, fn_output_signature=tf.uint8)
+            changed[name] = resize(decode(step[name]))
         return changed
 
-    flat = steps.flat_map(tf.data.Dataset.from_tensor_slices)
-    return flat.map(decoded, num_parallel_calls=automatic)
+    slices = tf.data.Dataset.from_tensor_slices
+    if way == "episodes":
+        return steps.map(decoded, num_parallel_calls=automatic).flat_map(slices)
+    return steps.flat_map(slices).map(decoded, num_parallel_calls=automatic)
 
 
 def _chosen(step: Any, names: tuple[str, ...]) -> Any:

@@ -293,3 +293,16 @@ def test_a_damaged_picture_is_met_when_pictures_are_wanted(tmp_path: Path) -> No
     (problem,) = found["problems"]
     place = problem["episode"], problem["stream"]
     assert place == ("train/000000", "observation/front") and not inspected(folder)["problems"]
+
+
+def test_what_ended_the_process_that_checks_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crashed(path: str, **_: Any) -> Iterator[DataError]:
+        yield CorruptFileError("reading it ended the process with signal 11", file=f"{path}/a.h5")
+
+    monkeypatch.setattr("robocache.cli.data.guarded_problems", crashed)
+    folder = store(tmp_path / "own", episode("a", words="push"))
+    assert inspected(folder)["problems"] == []
+    (problem,) = inspected(folder, "--check")["problems"]
+    assert "signal 11" in problem["problem"] and problem["file"].endswith("a.h5")
