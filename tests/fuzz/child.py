@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import signal
@@ -139,6 +140,8 @@ def _serve(
     memory_bytes: int,
 ) -> None:
     sys.path[:] = paths
+    for module in PRELOADED:  # again: another test may have begun the server without them
+        importlib.import_module(module)
     os.environ.update(variables)
     os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
