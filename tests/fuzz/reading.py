@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,5 +88,10 @@ _FILES = ("open", "os.listdir", "os.scandir", "os.remove", "os.rename", "os.mkdi
 
 
 def forget(home: Path) -> None:
-    """Remove what readers kept."""
-    shutil.rmtree(home, ignore_errors=True)
+    """Remove what readers kept, by whole paths; `shutil.rmtree` would open relative ones."""
+    for folder, folders, names in os.walk(home, topdown=False):
+        for name in (*names, *folders):
+            path = os.path.join(folder, name)
+            if name in names or os.path.islink(path):
+                os.unlink(path)
+        os.rmdir(folder)
