@@ -38,7 +38,7 @@ bench-datasets: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[sim,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[sim,groot,serve,dev]'
 	touch $@
 
 clean:
