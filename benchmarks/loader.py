@@ -23,6 +23,8 @@ from robocache.envs.metaworld import MT10
 from robocache.learning import TrainerConfig
 from robocache.learning.engine.ema import WeightAverage
 from robocache.policies import FlowPolicy
+from robocache.policies.draws import Draws
+from robocache.policies.trainable import mean_loss
 
 HELD_BATCHES = 32
 TARGET = 0.9
@@ -87,10 +89,10 @@ def optimizer_step(policy: FlowPolicy, config: TrainerConfig) -> Callable[[Batch
         policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     average = WeightAverage(policy, config.ema_decay)
-    random = torch.Generator().manual_seed(0)
+    draws = Draws.seeded(0)
 
     def step(batch: Batch) -> None:
-        loss = policy.loss(batch, random)
+        loss = mean_loss(policy, batch, draws)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.parameters(), config.clip_norm)

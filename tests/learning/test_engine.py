@@ -38,12 +38,12 @@ def test_average_by_hand() -> None:
     module = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         module.weight.fill_(0.0)
-    average = WeightAverage(module, 0.5)
+    average = WeightAverage(module.state_dict(), 0.5)
     expected, seen = 0.0, []
     for update, value in enumerate([1.0, 2.0, -3.0, 5.0, 7.0, 7.0, 7.0, 7.0, 7.0, 7.0], start=1):
         with torch.no_grad():
             module.weight.fill_(value)
-        average.update(module)
+        average.update(module.state_dict())
         decay = min(0.5, (1 + update) / (10 + update))
         expected = decay * expected + (1 - decay) * value
         assert average.weights["weight"].item() == pytest.approx(expected, rel=1e-6)
@@ -57,18 +57,18 @@ def test_average_goes_on_where_it_was() -> None:
         for _ in range(times):
             with torch.no_grad():
                 module.weight.mul_(1.3)
-            average.update(module)
+            average.update(module.state_dict())
 
     torch.manual_seed(0)
     module = nn.Linear(3, 2, bias=False)
-    whole = WeightAverage(module, 0.9)
+    whole = WeightAverage(module.state_dict(), 0.9)
     updated(whole, module, 4)
     saved = {name: t.clone() for name, t in whole.weights.items()}
     weights = module.weight.detach().clone()
     updated(whole, module, 4)
 
     other = nn.Linear(3, 2, bias=False)
-    restored = WeightAverage(other, 0.9)
+    restored = WeightAverage(other.state_dict(), 0.9)
     with torch.no_grad():
         other.weight.copy_(weights)
     restored.load(saved, 4)
@@ -122,9 +122,15 @@ def test_damaged_training_state(tmp_path: Path, damage: Callable[[Path], None]) 
         def to_json(self) -> dict[str, str]:
             return {}
 
+        def learned(self) -> dict[str, torch.Tensor]:
+            return self.state_dict()
+
+        def load_learned(self, tensors: dict[str, torch.Tensor]) -> None:
+            self.load_state_dict(tensors)
+
     module = Small(2, 2)
     optimizer = torch.optim.AdamW(module.parameters())
-    average = WeightAverage(module, 0.9)
+    average = WeightAverage(module.state_dict(), 0.9)
     write_training_state(tmp_path, module, average, optimizer, {"step": 3})  # type: ignore[arg-type]
     assert read_training_state(tmp_path, module, average, optimizer)["step"] == 3
     damage(tmp_path)

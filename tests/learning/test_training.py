@@ -265,13 +265,13 @@ def small_training(
     )
     store = RunStore()
     run = store.begin("train", {"wounded": True})
-    loss, calls = policy.loss, [0]
+    loss, calls = policy.summed_loss, [0]
 
-    def wounded(batch: Any, random: torch.Generator) -> torch.Tensor:
+    def wounded(batch: Any, draws: Any) -> torch.Tensor:
         calls[0] += 1
-        return loss(batch, random) * wound(calls[0])
+        return loss(batch, draws) * wound(calls[0])
 
-    policy.loss = wounded  # type: ignore[method-assign]
+    policy.summed_loss = wounded  # type: ignore[method-assign]
     trainer = dataclasses.replace(config.trainer, **settings)
 
     def go(**others: Any) -> Path:

@@ -6,13 +6,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-import small_flow
 import torch
 
+import small_flow
 from robocache.core import Observation, Statistics, StreamInput, StreamSpec, StreamStatistics
 from robocache.core.errors import ConfigError
 from robocache.policies import FlowConfig, FlowPolicy
+from robocache.policies.draws import Draws
 from robocache.policies.flow.features import motion
+from robocache.policies.trainable import mean_loss
 
 SPECS = {
     "joints": StreamSpec((2,), rate_hz=10.0),
@@ -80,6 +82,6 @@ def test_cuda_acts_as_the_cpu_does_and_learns_in_bfloat16() -> None:
     batch = small_flow.batch().to(device)
     assert dataclasses.replace(batch).actions.device.type == "cuda"
     with torch.autocast("cuda", torch.bfloat16):
-        loss = policy.loss(batch, torch.Generator().manual_seed(0))
+        loss = mean_loss(policy, batch, Draws.seeded(0))
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in policy.parameters() if p.grad is not None)

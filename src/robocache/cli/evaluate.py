@@ -23,7 +23,6 @@ from robocache.cli.overlap import require_unseen, training_episodes
 from robocache.cli.policies import find_policy, is_outside, sound_checkpoint
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError, unknown_name
-from robocache.core.window import Window
 from robocache.datasets import WindowTable
 from robocache.envs import simulator_assets
 from robocache.evaluation.closed_loop import ClosedLoopResult, summarise
@@ -240,7 +239,6 @@ def evaluate_recordings(
         if trained is None:
             console.print("not known: which episodes the policy was trained on")
         require_unseen(trained or {}, dataset, keys)
-    window = Window(loaded.inputs, loaded.action, loaded.rate_hz, loaded.config.horizon)
     settings = {**given(asked), "dataset": dataset.fingerprint, "policy": sha256}
     with store.begin(
         "open-loop",
@@ -257,8 +255,8 @@ def evaluate_recordings(
             result = OpenLoopResult.from_json(json.loads(file.read_text()))
         else:
             judged = seen(dataset, config.rename, config.transforms)
-            table = WindowTable((judged[key] for key in keys), window)
-            mean = loaded.statistics[loaded.action].mean.reshape(-1)
+            table = WindowTable((judged[key] for key in keys), loaded.window)
+            mean = loaded.statistics[loaded.window.action].mean.reshape(-1)
             with progress("open loop", "windows") as say:
                 result = evaluate_open_loop(loaded, table, mean, config, say)
             atomic_write(file, json.dumps(result.to_json()).encode())

@@ -9,21 +9,20 @@ from pathlib import Path
 from robocache.cli.evaluate import evaluate_closed_loop
 from robocache.cli.progress import console
 from robocache.core.policy import EvaluationCallback
-from robocache.core.window import Window
 from robocache.datasets import Reader, WindowTable
 from robocache.evaluation.open_loop import PREDICTORS, OpenLoopConfig, evaluate_open_loop
-from robocache.policies import FlowPolicy, load_policy
+from robocache.policies import TrainablePolicy, load_policy
 from robocache.runs import RunStore
 
 
 def judge_by(
-    store: RunStore, settings: Sequence[str], policy: FlowPolicy, validation: Reader | None
+    store: RunStore, settings: Sequence[str], policy: TrainablePolicy, validation: Reader | None
 ) -> EvaluationCallback:
     """How checkpoints are judged: in simulation, or on recordings where there are any."""
     if validation is None:
         return functools.partial(judge_in_simulation, store, settings)
-    window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
-    table = WindowTable((validation[key] for key in validation.keys()), window)  # noqa: SIM118
+    episodes = (validation[key] for key in validation.keys())  # noqa: SIM118
+    table = WindowTable(episodes, policy.window)
     return functools.cache(functools.partial(judge_on_recordings, table))
 
 
@@ -39,7 +38,7 @@ def judge_in_simulation(
 def judge_on_recordings(table: WindowTable, path: Path, step: int) -> dict[str, float]:
     """Open-loop errors of the checkpoint at `path`; an evaluation callback."""
     policy = load_policy(path)
-    mean = policy.statistics[policy.action].mean.reshape(-1)
+    mean = policy.statistics[policy.window.action].mean.reshape(-1)
     errors = evaluate_open_loop(policy, table, mean, OpenLoopConfig("", samples=4)).overall()
     console.print(
         f"step {step}: validation error "

@@ -86,7 +86,8 @@ def train(overrides: Overrides = None, name: Name = None, json: Json = False) ->
     from robocache.cli.train import train_all
 
     trained = train_all(overrides or [], name)
-    conclude("train", {"runs": [results.training(run) for run in trained]})
+    if trained:
+        conclude("train", {"runs": [results.training(run) for run in trained]})
 
 
 @app.command("eval")

@@ -21,6 +21,7 @@ class _Console(Console):
 
 console = _Console(highlight=False, soft_wrap=True)
 errors = _Console(highlight=False, soft_wrap=True, stderr=True)
+_silent = False
 
 
 def use_json(wanted: bool) -> None:
@@ -28,8 +29,14 @@ def use_json(wanted: bool) -> None:
     console.quiet = errors.quiet = wanted
 
 
+def be_silent() -> None:
+    """Say nothing but errors: another process of the same command speaks."""
+    global _silent
+    _silent = console.quiet = True
+
+
 def in_json() -> bool:
-    return console.quiet
+    return console.quiet and not _silent
 
 
 def tell(event: str, **fields: Any) -> None:

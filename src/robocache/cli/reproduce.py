@@ -26,7 +26,6 @@ from robocache.cli.progress import console, progress
 from robocache.cli.train import train_one
 from robocache.cli.train_config import from_record
 from robocache.core.errors import ConfigError, RunError, unknown_name
-from robocache.core.window import Window
 from robocache.datasets import WindowTable
 from robocache.envs import simulator_assets
 from robocache.evaluation.open_loop import OpenLoopConfig, evaluate_open_loop
@@ -196,11 +195,11 @@ def _open_loop(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
     assert checkpoint is not None
     config = build(OpenLoopConfig, {k: v for k, v in original.config.items() if k != "policy"})
     policy = load_policy(checkpoint)
-    window = Window(policy.inputs, policy.action, policy.rate_hz, policy.config.horizon)
     with store.begin("open-loop", original.config, name=original.name, seeds=[config.seed]) as run:
         dataset = seen(dataset, config.rename, config.transforms)
-        table = WindowTable((dataset[key] for key in config.episodes or dataset.keys()), window)
-        mean = policy.statistics[policy.action].mean.reshape(-1)
+        keys = config.episodes or dataset.keys()
+        table = WindowTable((dataset[key] for key in keys), policy.window)
+        mean = policy.statistics[policy.window.action].mean.reshape(-1)
         with progress("open loop", "windows") as say:
             result = evaluate_open_loop(policy, table, mean, config, say)
         atomic_write(run.folder / "open_loop.json", json.dumps(result.to_json()).encode())
@@ -210,7 +209,7 @@ def _open_loop(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
 
 def _train(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
     config = from_record(original.config)
-    return train_one(
+    run = train_one(
         store,
         replace(config, trainer=replace(config.trainer, threads=torch.get_num_threads())),
         original.config,
@@ -220,6 +219,8 @@ def _train(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
         sources=original.manifest["sources"],
         validation=inputs.validation,
     )
+    assert run is not None, "one process reproduces"
+    return run
 
 
 def _workers(plan: RolloutPlan) -> int:

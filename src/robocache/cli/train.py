@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from robocache.cli.configuration import load
 from robocache.cli.datasets import find_dataset, require_sound
 from robocache.cli.judging import judge_by
 from robocache.cli.mixture import read_members, seen, take_mixture_file, validation_options
+from robocache.cli.output import be_silent
 from robocache.cli.overlap import keep_training_episodes, learned_before, require_unseen
 from robocache.cli.policies import sound_checkpoint
 from robocache.cli.progress import console, progress
@@ -26,14 +28,18 @@ from robocache.core.window import StreamInput
 from robocache.datasets import Loader, Mixture, Reader, WindowTable
 from robocache.datasets.windows import Windows
 from robocache.learning import train
-from robocache.policies import FlowPolicy, load_policy
+from robocache.learning.engine.processes import Processes, joined_processes
+from robocache.policies import FlowPolicy, TrainablePolicy, load_policy
 from robocache.policies.flow.policy import relative_name, require_comparable
 from robocache.runs import Run, RunStore, latest_checkpoint, read_manifest, verify_checkpoint
 from robocache.runs.checkpoints import read_listing
 
 
 def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
-    """One run per training seed, each made now, continued, or found complete."""
+    """One run per training seed, each made now, continued, or found complete.
+
+    Started by `torchrun`, its processes share each batch; only the first has the runs.
+    """
     overrides, file = take_mixture_file(overrides)
     config, plain = load("train", TrainConfig, overrides, file)
     if not config.seeds:
@@ -54,21 +60,27 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
         sources["checkpoint"] = str(start)
     recorded = to_record(plain, datasets, members, start, validation)
     runs = []
-    for seed in config.seeds:
-        run = train_one(
-            store,
-            replace(config, seeds=(seed,)),
-            {**recorded, "seeds": [seed]},
-            datasets,
-            start,
-            name=name if name is None or len(config.seeds) == 1 else f"{name}-seed{seed}",
-            sources=sources,
-            validation=validation,
-        )
-        if run.record.status != "complete":  # as it was found
-            path = last_checkpoint(run)
-            console.print(f"checkpoint {read_listing(path).sha256[:12]} in {path}")
-        runs.append(run)
+    with joined_processes(config.trainer.device) as processes:
+        if not processes.first:
+            be_silent()
+        for seed in config.seeds:
+            run = train_one(
+                store,
+                replace(config, seeds=(seed,)),
+                {**recorded, "seeds": [seed]},
+                datasets,
+                start,
+                name=name if name is None or len(config.seeds) == 1 else f"{name}-seed{seed}",
+                sources=sources,
+                validation=validation,
+                processes=processes,
+            )
+            if run is None:
+                continue
+            if run.record.status != "complete":  # as it was found
+                path = last_checkpoint(run)
+                console.print(f"checkpoint {read_listing(path).sha256[:12]} in {path}")
+            runs.append(run)
     return runs
 
 
@@ -82,8 +94,9 @@ def train_one(
     name: str | None,
     sources: Mapping[str, str],
     validation: Reader | None = None,
-) -> Run:
-    """The run of one training seed.
+    processes: Processes = Processes(),
+) -> Run | None:
+    """The run of one training seed; None in all processes but the first.
 
     Args:
         config: has one seed.
@@ -92,6 +105,7 @@ def train_one(
         start: the checkpoint to start from.
         name, sources: see `RunStore.begin`.
         validation: recordings to judge on.
+        processes: which of those that train it together this is.
     """
     members = read_members(config.mixture)
     data = training_data(
@@ -104,6 +118,8 @@ def train_one(
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     threads = {"torch": torch.get_num_threads()}
+    if processes.count > 1:
+        threads["processes"] = processes.count
     setting = cache_setting(store, name, config)
     data = data.cached(setting, window_of(config.policy, start), config.workers)
     recorded = to_record_caches(recorded, data.caches)
@@ -114,23 +130,28 @@ def train_one(
         member = members[config.validation_as]
         validation = seen(validation, member.rename, member.transforms)
     (seed,) = config.seeds
-    with store.begin(
-        "train",
-        {**recorded, "threads": threads},
-        name=name,
-        parents=recorded["init_from"],
-        seeds=[seed],
-        datasets=data.fingerprints,
-        threads=threads,
-        sources=sources,
-    ) as run:
-        if run.complete:
-            require_sound(store, run.record)
-            console.print(f"run {run.id} is complete; nothing to do")
+    begun: AbstractContextManager[Run | None] = nullcontext()
+    if processes.first:
+        begun = store.begin(
+            "train",
+            {**recorded, "threads": threads},
+            name=name,
+            parents=recorded["init_from"],
+            seeds=[seed],
+            datasets=data.fingerprints,
+            threads=threads,
+            sources=sources,
+        )
+    with begun as run:
+        if processes.share(None if run is None else run.complete):
+            if run is not None:
+                require_sound(store, run.record)
+                console.print(f"run {run.id} is complete; nothing to do")
             return run
-        console.print(f"run {run.id}: {data}")
         policy, table = prepare(config, data, seed, start)
-        keep_training_episodes(run.folder, data.learned)
+        if run is not None:
+            console.print(f"run {run.id}: {data}")
+            keep_training_episodes(run.folder, data.learned)
         judge = judge_by(store, config.evaluate, policy, validation)
         loader = Loader(
             table,
@@ -138,6 +159,8 @@ def train_one(
             seed,
             workers=config.workers,
             pin_memory=config.trainer.device.startswith("cuda"),
+            rank=processes.rank,
+            world_size=processes.count,
         )
         with loader, progress("train", "steps") as say:
             path = train(
@@ -149,7 +172,10 @@ def train_one(
                 seed=seed,
                 progress=say,
                 evaluate=judge,
+                processes=processes,
             )
+        if run is None:
+            return None
         sha256 = verify_checkpoint(path)
         figures = {"steps": config.trainer.steps, "checkpoint": sha256, "windows": len(table)}
         last = {} if validation is None else judge(path, config.trainer.steps)
@@ -171,7 +197,7 @@ def prepare(
     data: TrainingData,
     seed: int,
     start: Path | None,
-) -> tuple[FlowPolicy, WindowTable | Mixture]:
+) -> tuple[TrainablePolicy, WindowTable | Mixture]:
     """A policy with fresh weights (or those of `start`), and the windows it learns from."""
     window = window_of(config.policy, start)
     if start is not None:

@@ -194,8 +194,7 @@ def window_of(policy: PolicyConfig | None, start: Path | None) -> Window:
         ConfigError: there is neither.
     """
     if start is not None:
-        begun = load_policy(start)
-        return Window(begun.inputs, begun.action, begun.rate_hz, begun.config.horizon)
+        return load_policy(start).window
     if policy is None:
         raise ConfigError("there is neither a policy nor init_from in the configuration")
     return Window(policy.inputs, policy.action, policy.rate_hz, policy.network.horizon)

@@ -52,6 +52,20 @@ class Batch:
             return self
         return self._each(lambda tensor: tensor.to(device))
 
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in so many parts, in order; they differ by one window at most."""
+        places = np.array_split(np.arange(len(self.index)), parts)
+        return [self] if parts == 1 else [self._rows(slice(p[0], p[-1] + 1)) for p in places]
+
+    def _rows(self, rows: slice) -> Batch:
+        part = self._each(lambda tensor: tensor[rows])
+        return replace(
+            part,
+            instructions=self.instructions[rows],
+            index=self.index[rows],
+            embodiments=self.embodiments[rows],
+        )
+
     def pinned(self) -> Batch:
         """The same batch in page-locked memory, from where it goes faster to a CUDA device."""
         return self._each(torch.Tensor.pin_memory)

@@ -2,5 +2,14 @@
 
 from robocache.policies.files import load_policy, make_policy, save_policy, save_tensors
 from robocache.policies.flow import FlowConfig, FlowPolicy
+from robocache.policies.trainable import TrainablePolicy
 
-__all__ = ["FlowConfig", "FlowPolicy", "load_policy", "make_policy", "save_policy", "save_tensors"]
+__all__ = [
+    "FlowConfig",
+    "FlowPolicy",
+    "TrainablePolicy",
+    "load_policy",
+    "make_policy",
+    "save_policy",
+    "save_tensors",
+]

@@ -19,11 +19,12 @@ from robocache.core.errors import CheckpointError, ConfigError, unknown_name
 from robocache.core.plugins import resolve
 from robocache.core.policy import Policy
 from robocache.policies.flow import FlowPolicy
+from robocache.policies.trainable import TrainablePolicy
 
 KINDS = {"flow": FlowPolicy}
 
 
-def save_policy(folder: Path, policy: FlowPolicy, weights: Mapping[str, Tensor]) -> None:
+def save_policy(folder: Path, policy: TrainablePolicy, weights: Mapping[str, Tensor]) -> None:
     """Write a policy with these weights (for example an average of its own) into a folder."""
     description = {"kind": policy.kind, **policy.to_json()}
     (folder / "policy.json").write_text(json.dumps(description, indent=1, sort_keys=True))
@@ -45,7 +46,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
-def load_policy(folder: str | Path) -> FlowPolicy:
+def load_policy(folder: str | Path) -> TrainablePolicy:
     """Read a policy from a checkpoint folder.
 
     Raises:
@@ -68,7 +69,7 @@ def load_policy(folder: str | Path) -> FlowPolicy:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder / 'policy.json'} is damaged: {error!r}") from error
     try:
-        policy.load_state_dict(weights)
+        policy.load_learned(weights)
     except RuntimeError as error:
         raise CheckpointError(f"weights in {folder} do not fit policy.json: {error}") from None
     return policy

@@ -1,7 +1,7 @@
 """Training state on disk: all that is needed to go on bit for bit.
 
 policy.json, policy.safetensors        the averaged policy, ready to act
-training/weights.safetensors           the raw weights
+training/weights.safetensors           the raw weights; not where there is no average of them
 training/optimizer.safetensors         the optimizer's tensors
 training/state.json                    step, sampler position, averages taken
 """
@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from robocache.core.errors import CheckpointError
 from robocache.learning.engine.ema import WeightAverage
-from robocache.policies import FlowPolicy, save_policy, save_tensors
+from robocache.policies import TrainablePolicy, save_policy, save_tensors
 from robocache.runs.drift import Difference, differences
 from robocache.runs.files import file_names
 
 
 def write_training_state(
     folder: Path,
-    policy: FlowPolicy,
+    policy: TrainablePolicy,
     average: WeightAverage,
     optimizer: Optimizer,
     state: dict[str, Any],
@@ -37,14 +37,15 @@ def write_training_state(
     training = folder / "training"
     training.mkdir()
     save_policy(folder, policy, average.weights)
-    save_tensors(policy.state_dict(), training / "weights.safetensors")
+    if average.decay:
+        save_tensors(policy.learned(), training / "weights.safetensors")
     save_tensors(optimizer_tensors(optimizer), training / "optimizer.safetensors")
     record = {**state, "averages": average.updates}
     (training / "state.json").write_text(json.dumps(record, indent=1, sort_keys=True))
 
 
 def read_training_state(
-    folder: Path, policy: nn.Module, average: WeightAverage, optimizer: Optimizer
+    folder: Path, policy: TrainablePolicy, average: WeightAverage, optimizer: Optimizer
 ) -> dict[str, Any]:
     """Load everything back; returns the state that was written.
 
@@ -54,8 +55,10 @@ def read_training_state(
     training = folder / "training"
     try:
         state: dict[str, Any] = json.loads((training / "state.json").read_text())
-        policy.load_state_dict(load_file(training / "weights.safetensors"))
-        average.load(load_file(folder / "policy.safetensors"), state["averages"])
+        averaged = load_file(folder / "policy.safetensors")
+        raw = load_file(training / "weights.safetensors") if average.decay else averaged
+        policy.load_learned(raw)
+        average.load(averaged, state["averages"])
         load_optimizer_tensors(optimizer, load_file(training / "optimizer.safetensors"))
     except (OSError, ValueError, SafetensorError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be resumed: {error!r}") from error

@@ -20,8 +20,9 @@ from robocache.core.errors import ConfigError, MissingStreamError, PolicyError
 from robocache.core.seeding import generator
 from robocache.core.statistics import Statistics
 from robocache.core.stream import StreamSpec
-from robocache.core.window import ActionChunk, Observation, StreamInput
+from robocache.core.window import ActionChunk, Observation, StreamInput, Window
 from robocache.datasets.windows import Batch
+from robocache.policies.draws import Draws
 from robocache.policies.flow.config import Difference, FlowConfig
 from robocache.policies.flow.features import Features, safe_scale
 from robocache.policies.flow.network import ActionPredictor
@@ -72,26 +73,43 @@ class FlowPolicy(nn.Module):
         self._buffer("mean_action", statistics[action].mean)
         self.eval()
 
-    def loss(self, batch: Batch, random: torch.Generator) -> Tensor:
-        """Mean squared error of the predicted actions, normalised, over the valid ones.
+    @property
+    def window(self) -> Window:
+        """What a training sample sees and predicts."""
+        return Window(self.inputs, self.action, self.rate_hz, self.config.horizon)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Name -> tensor of all weights."""
+        return self.state_dict()
+
+    def load_learned(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take in what `learned` gave; RuntimeError where it does not fit."""
+        self.load_state_dict(tensors)
+
+    def loss_weight(self, batch: Batch) -> Tensor:
+        """How many actions of the batch are valid."""
+        return batch.action_valid.sum()
+
+    def summed_loss(self, batch: Batch, draws: Draws) -> Tensor:
+        """Sum over valid actions of the mean squared error of the predicted ones, normalised.
 
         Args:
             batch: training windows on the policy's device.
-            random: CPU generator that noise and flow times are drawn from.
+            draws: noise and flow times.
         """
         device = self.action_mean.device
         actions = batch.actions.flatten(2) - self._reference(batch.values, batch.valid)
         target = (actions - self.action_mean) / self.action_scale
-        noise = torch.randn(target.shape, generator=random).to(device)
-        time_B = torch.rand(len(target), generator=random).to(device)
+        noise = draws.normal(target.shape).to(device)
+        time_B = draws.uniform([len(target)]).to(device)
         time = time_B[:, None, None]
         text = self.features.encode_text(batch.instructions)
-        text = drop_ngrams(text, self.config.text_dropout, random).to(device)
+        text = drop_ngrams(text, self.config.text_dropout, draws).to(device)
         features = self.features(batch.values, batch.valid, text)
         predicted = self.network((1 - time) * noise + time * target, time_B, features)
         error = (predicted - target).square().mean(dim=2)
-        mean: Tensor = (error * batch.action_valid).sum() / batch.action_valid.sum()
-        return mean
+        total: Tensor = (error * batch.action_valid).sum()
+        return total
 
     @torch.inference_mode()
     def act(self, observations: Sequence[Observation], seeds: Sequence[int]) -> list[ActionChunk]:
@@ -218,8 +236,8 @@ def require_comparable(reference: str, action: str, specs: Mapping[str, StreamSp
         )
 
 
-def drop_ngrams(text: Tensor, share: float, random: torch.Generator) -> Tensor:
+def drop_ngrams(text: Tensor, share: float, draws: Draws) -> Tensor:
     """(B, buckets) instructions, half of which, at random, lack a share of their n-grams."""
-    kept = torch.rand(text.shape, generator=random) >= share
-    whole = torch.rand(len(text), 1, generator=random) < 0.5
+    kept = draws.uniform(text.shape) >= share
+    whole = draws.uniform([len(text), 1]) < 0.5
     return torch.where(whole, text, text * kept / (1 - share))

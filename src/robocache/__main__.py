@@ -1,0 +1,5 @@
+"""`python -m robocache`, which `torchrun -m robocache` needs."""
+
+from robocache.cli.main import main
+
+main()
