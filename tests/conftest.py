@@ -19,6 +19,16 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def groot_oracle() -> Path:
+    """Folder with tensors of the public GR00T N1.6 model: $GROOT_ORACLE, or the shared one."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "oracles" / "groot_n16"
+    folder = Path(os.environ.get("GROOT_ORACLE", beside))
+    if not (folder / "full.safetensors").is_file():
+        pytest.skip("no GR00T oracle: set GROOT_ORACLE, or place it at ../shared/oracles/groot_n16")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Each test has a run store of its own."""
