@@ -1,16 +1,15 @@
 """States and actions as the network wants them, and actions back.
 
-Numbers are read as float32. Statistics are float64; of n = float32((x - low) / (high - low)) the
-network sees 2 n - 1. Relative actions stay float64 until they are scaled. Letters: T state steps,
-H horizon, D dimensions of a group.
+Numbers are read as float32; relative actions are float64 until the network's vector is made.
+Letters: T state steps, H horizon, D dimensions of a group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from robocache.policies.groot_n16.processing.modality import (
     Representation,
 )
 from robocache.policies.groot_n16.processing.relative import from_relative, to_relative
+from robocache.policies.groot_n16.processing.scaling import Scaling
 from robocache.policies.groot_n16.processing.statistics import EmbodimentStatistics
 
 Groups = Mapping[str, NDArray[Any]]
@@ -49,46 +49,6 @@ class ScalingOptions:
     clip_outliers: bool = True
     apply_sincos_state_encoding: bool = False
     use_relative_action: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Scaling:
-    """An affine map to the network's numbers, and back.
-
-    Attributes:
-        kind: "range": `low`..`high` to -1..1. "z": subtract `low`, the mean, and divide by `high`,
-            the standard deviation. Dimensions that never changed become 0, and `low` again.
-        low, high: (D,) or (H, D) float64.
-        clip: whether the result is cut to -1..1.
-        clip_back: whether that is done before the way back.
-    """
-
-    kind: Literal["range", "z"]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    clip: bool
-    clip_back: bool
-
-    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        """(..., D) in, the same shape and dtype out."""
-        if self.kind == "range":
-            constant = np.isclose(self.low, self.high)
-            share = (values - self.low) / np.where(constant, 1, self.high - self.low)
-            scaled = 2 * share.astype(values.dtype) - 1
-        else:
-            constant = self.high == 0
-            scaled = ((values - self.low) / np.where(constant, 1, self.high)).astype(values.dtype)
-        scaled = np.where(constant, np.zeros_like(scaled), scaled)
-        return np.clip(scaled, -1, 1) if self.clip else scaled
-
-    def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
-        """The inverse; float64."""
-        numbers = np.asarray(scaled, np.float64)
-        if self.clip_back:
-            numbers = np.clip(numbers, -1, 1)
-        if self.kind == "range":
-            return (numbers + 1) / 2 * (self.high - self.low) + self.low
-        return numbers * self.high + self.low
 
 
 class StateActionProcessor:
@@ -127,7 +87,7 @@ class StateActionProcessor:
     @property
     def action_widths(self) -> dict[str, int]:
         """Dimensions of each action group, in the order of the network's vector."""
-        return {key: scaling.low.shape[-1] for key, scaling in self._actions.items()}
+        return {key: scaling.width for key, scaling in self._actions.items()}
 
     def is_relative(self, key: str) -> bool:
         """Whether an action group is made relative to a state here."""
@@ -163,7 +123,7 @@ class StateActionProcessor:
         """
         encoded = {}
         for key, scaling in self._actions.items():
-            shape = (self.config.horizon, scaling.low.shape[-1])
+            shape = (self.config.horizon, scaling.width)
             values = self._numbers(actions, "action", key, shape)
             if self.is_relative(key):
                 values = self._related(to_relative, key, values, self._reference(states, key))
@@ -171,26 +131,31 @@ class StateActionProcessor:
         return encoded
 
     def decode_actions(
-        self, encoded: Groups, references: Groups | None
+        self, encoded: Groups, states: Sequence[Groups] | None
     ) -> dict[str, NDArray[np.float64]]:
-        """Group -> (..., H, D) absolute actions from the network's numbers.
+        """Group -> (B, H, D) absolute actions from the network's numbers.
 
         Args:
-            encoded: group -> (..., H, D).
-            references: state group -> (..., D) last states; needed for relative groups.
+            encoded: group -> (B, H, D).
+            states: of each of the B samples: group -> (T, D); needed for relative groups.
 
         Raises:
             MissingStreamError, ShapeError, NonFiniteError, DataError: name group and embodiment.
         """
         decoded = {}
         for key, scaling in self._actions.items():
-            shape = (self.config.horizon, scaling.low.shape[-1])
-            values = self._numbers(encoded, "action", key, shape, leading=True, dtype=np.float64)
+            shape = (None, self.config.horizon, scaling.width)
+            values = self._numbers(encoded, "action", key, shape, np.float64)
             decoded[key] = scaling.undo(values)
             if self.is_relative(key):
-                name = self.config.reference_key(key)
-                reference = self._numbers(references or {}, "state", name, (), leading=True)
-                decoded[key] = self._related(from_relative, key, decoded[key], reference)
+                if states is None:
+                    name = self.config.reference_key(key)
+                    raise MissingStreamError(
+                        f"embodiment {self.config.tag}: action.{key} is relative to it",
+                        stream=f"state.{name}",
+                    )
+                references = np.stack([self._reference(groups, key) for groups in states])
+                decoded[key] = self._related(from_relative, key, decoded[key], references)
         return decoded
 
     def _related(
@@ -204,11 +169,12 @@ class StateActionProcessor:
             return how(values, reference, self.config.action.action_config(key))
 
     def _reference(self, states: Groups, key: str) -> NDArray[Any]:
-        return self._state(states, self.config.reference_key(key))[-1]
+        last: NDArray[Any] = self._state(states, self.config.reference_key(key))[-1]
+        return last
 
     def _state(self, states: Groups, key: str) -> NDArray[Any]:
         steps = len(self.config.state.delta_indices)
-        width = self._states[key].low.shape[-1] if key in self._states else None
+        width = self._states[key].width if key in self._states else None
         return self._numbers(states, "state", key, (steps, width))
 
     def _numbers(
@@ -217,8 +183,6 @@ class StateActionProcessor:
         kind: str,
         key: str,
         shape: tuple[int | None, ...],
-        *,
-        leading: bool = False,
         dtype: type = np.float32,
     ) -> NDArray[Any]:
         """The values of a group, checked; None in `shape` is any size."""
@@ -228,12 +192,11 @@ class StateActionProcessor:
                 f"embodiment {self.config.tag} needs it; there are: {have}", stream=f"{kind}.{key}"
             )
         values = np.asarray(groups[key])
-        end = values.shape[values.ndim - len(shape) :] if leading else values.shape
-        if len(end) != len(shape) or any(w not in (None, n) for n, w in zip(end, shape)):
+        fits = values.ndim == len(shape)
+        if not fits or any(w not in (None, n) for n, w in zip(values.shape, shape)):
             expected = ", ".join("any" if size is None else str(size) for size in shape)
             raise ShapeError(
-                f"embodiment {self.config.tag}: expected shape "
-                f"({'..., ' if leading else ''}{expected}), got {values.shape}",
+                f"embodiment {self.config.tag}: expected shape ({expected}), got {values.shape}",
                 stream=f"{kind}.{key}",
             )
         if values.dtype.kind not in "fiub":
