@@ -36,6 +36,16 @@ class Draws:
         """(rows, ...) float32 in [0, 1)."""
         return self._rows(torch.rand(self._whole(shape), generator=self.random), shape)
 
+    def beta(self, alpha: float, beta: float, rows: int) -> Tensor:
+        """(rows,) float32 of a Beta distribution: the first of two Dirichlet numbers."""
+        shape = torch.tensor([alpha, beta]).expand(*self._whole([rows]), 2)
+        return self._rows(torch._sample_dirichlet(shape, self.random)[:, 0], [rows])
+
+    def seeds(self, rows: int) -> list[int]:
+        """One seed for each row, for other generators."""
+        drawn = torch.randint(2**62, self._whole([rows]), generator=self.random)
+        return self._rows(drawn, [rows]).tolist()
+
     def _whole(self, shape: Sequence[int]) -> list[int]:
         return [shape[0] if self.total is None else self.total, *shape[1:]]
 

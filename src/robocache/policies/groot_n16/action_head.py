@@ -6,13 +6,13 @@ Letters: B batch, T state steps, H horizon, A action dimensions, D width, S visi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robocache.policies.draws import Draws
 from robocache.policies.groot_n16.backbone import BackboneFeatures
 from robocache.policies.groot_n16.config import GrootConfig
 from robocache.policies.groot_n16.dit import CrossContext, DiT
@@ -114,7 +114,7 @@ class ActionHead(nn.Module):
         action_BHA: Tensor,
         action_mask_BHA: Tensor,
         embodiment_B: Tensor,
-        generator: torch.Generator,
+        draws: Draws,
         *,
         state_dropout: bool = True,
     ) -> FlowLoss:
@@ -130,22 +130,23 @@ class ActionHead(nn.Module):
             action_BHA: normalised actions.
             action_mask_BHA: 1 where an action counts.
             embodiment_B: int64.
-            generator: on any device; one on the CPU gives the same numbers for every device.
+            draws: of all randomness but that of dropout layers.
             state_dropout: False leaves states whole; the public code drops them in evaluation, too.
         """
         config = self.config
         state_BTD = self.encode_state(state_BTS, embodiment_B)
         if config.state_dropout_prob > 0:
-            drawn_B = _draw(torch.rand, (len(state_BTD),), generator, state_BTD)
+            drawn_B = draws.uniform([len(state_BTD)]).to(state_BTD.device)
             dropped_B11 = (drawn_B < config.state_dropout_prob)[:, None, None]
             if state_dropout:
                 token = self.mask_token.to(state_BTD.dtype)
                 state_BTD = torch.where(dropped_B11, token, state_BTD)
         if self.training and config.state_additive_noise_scale > 0:
-            noise_BTD = _draw(torch.randn, tuple(state_BTD.shape), generator, state_BTD)
+            noise_BTD = draws.normal(state_BTD.shape).to(state_BTD)
             state_BTD = state_BTD + noise_BTD * config.state_additive_noise_scale
-        noise_BHA = _draw(torch.randn, tuple(action_BHA.shape), generator, action_BHA)
-        time_B = self._times(len(action_BHA), generator).to(action_BHA)
+        noise_BHA = draws.normal(action_BHA.shape).to(action_BHA)
+        beta_B = draws.beta(config.noise_beta_alpha, config.noise_beta_beta, len(action_BHA))
+        time_B = ((1 - beta_B) * config.noise_s).to(action_BHA)
         time_B11 = time_B[:, None, None]
         x_BHA = (1 - time_B11) * noise_BHA + time_B11 * action_BHA
         bucket_B = (time_B * config.num_timestep_buckets).long()
@@ -175,19 +176,3 @@ class ActionHead(nn.Module):
             velocity = self.velocity(x_BHA, bucket_B, state_BTD, context, embodiment_B)
             x_BHA = x_BHA + velocity.to(x_BHA.dtype) * (1.0 / steps)
         return x_BHA
-
-    def _times(self, batch: int, generator: torch.Generator) -> Tensor:
-        """(B,) float32 times, late ones rarer. The first of two Dirichlet numbers is Beta."""
-        config = self.config
-        shape = torch.tensor(
-            [config.noise_beta_alpha, config.noise_beta_beta], device=generator.device
-        )
-        beta_B = torch._sample_dirichlet(shape.expand(batch, 2), generator)[:, 0]
-        return (1 - beta_B) * config.noise_s
-
-
-def _draw(
-    kind: Callable[..., Tensor], shape: tuple[int, ...], generator: torch.Generator, like: Tensor
-) -> Tensor:
-    drawn = kind(shape, generator=generator, device=generator.device)
-    return drawn.to(like)

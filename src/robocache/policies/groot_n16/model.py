@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from robocache.core.errors import ConfigError, ShapeError
+from robocache.policies.draws import Draws
 from robocache.policies.groot_n16.action_head import ActionHead, FlowLoss
 from robocache.policies.groot_n16.backbone import Backbone, BackboneFeatures
 from robocache.policies.groot_n16.config import GrootConfig
@@ -69,7 +69,7 @@ class GrootN16(nn.Module):
     def loss(
         self,
         inputs: GrootInputs,
-        generator: torch.Generator,
+        draws: Draws,
         *,
         features: BackboneFeatures | None = None,
         state_dropout: bool = True,
@@ -78,7 +78,7 @@ class GrootN16(nn.Module):
 
         Args:
             inputs: of training.
-            generator: all randomness but that of dropout layers; see `ActionHead.loss`.
+            draws: all randomness but that of dropout layers; see `ActionHead.loss`.
             features: of the backbone, before `fusion`, if they are known; images are not read then.
             state_dropout: False: no state is replaced by the learned token.
 
@@ -98,7 +98,7 @@ class GrootN16(nn.Module):
             inputs.action,
             inputs.action_mask,
             inputs.embodiment_id,
-            generator,
+            draws,
             state_dropout=state_dropout,
         )
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robocache.core.errors import CorruptFileError, DataError, RoboCacheError
+from robocache.policies.draws import Draws
 from robocache.policies.groot_n16.action_head import ActionHead
 from robocache.policies.groot_n16.backbone import BackboneFeatures
 from robocache.policies.groot_n16.config import GrootConfig
@@ -86,7 +87,7 @@ def compare_action_head(stored: StoredTensors, data: Mapping[str, Any]) -> Itera
         return [(head.velocity(action, bucket, encoded, head.context(features), ids), velocity)]
 
     def loss() -> Pairs:
-        flow = head.loss(features, state, action, mask, ids, _seeded(7))
+        flow = head.loss(features, state, action, mask, ids, Draws.seeded(7))
         elements = stored["out.action_loss_seed7"]
         return [(flow.loss, stored["out.loss_seed7"]), (flow.elements, elements)]
 
@@ -177,7 +178,7 @@ def compare_full(stored: StoredTensors, data: Mapping[str, Any]) -> Iterator[Sta
         ]
 
     def loss(given: BackboneFeatures | None) -> Pairs:
-        flow = model.loss(inputs, _seeded(5), features=given)
+        flow = model.loss(inputs, Draws.seeded(5), features=given)
         elements = stored["out.action_loss_seed5"]
         return [(flow.loss, stored["out.loss_seed5"]), (flow.elements, elements)]
 
@@ -280,9 +281,5 @@ def _compare(name: str, compute: Callable[[], Pairs]) -> Stage:
     return Stage(name, error, bound)
 
 
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _noise(seed: int, stored: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.randn(stored.shape, generator=_seeded(seed)), stored
+    return Draws.seeded(seed).normal(stored.shape), stored
