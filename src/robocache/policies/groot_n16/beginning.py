@@ -1,0 +1,227 @@
+"""How a GR00T N1.6 policy begins: from a base and data, or from what a checkpoint says of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dacite
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robocache.core.errors import ConfigError
+from robocache.core.statistics import Statistics
+from robocache.core.stream import StreamSpec
+from robocache.core.window import StreamInput
+from robocache.datasets.windows import WindowTable
+from robocache.policies.groot_n16.base import identify, require_same
+from robocache.policies.groot_n16.checkpoint import find_folder
+from robocache.policies.groot_n16.lora import add_lora
+from robocache.policies.groot_n16.model import GrootN16
+from robocache.policies.groot_n16.policy import GrootPolicy
+from robocache.policies.groot_n16.processing.dataset_statistics import compute_statistics
+from robocache.policies.groot_n16.processing.embodiments import PROJECTOR_IDS
+from robocache.policies.groot_n16.processing.processor import GrootProcessor
+from robocache.policies.groot_n16.processing.statistics import (
+    EmbodimentStatistics,
+    choose_statistics,
+    merge_statistics,
+)
+from robocache.policies.groot_n16.robot import Robot
+from robocache.policies.groot_n16.settings import GrootSettings
+from robocache.policies.groot_n16.tune import TUNE_FIELDS, set_gradient_checkpointing, set_trainable
+
+Groups = Mapping[str, NDArray[Any]]
+Weighted = Sequence[tuple[WindowTable, float]]
+
+
+def begin(
+    settings: GrootSettings,
+    *,
+    inputs: Sequence[StreamInput],
+    specs: Mapping[str, StreamSpec],
+    action: str,
+    rate_hz: float,
+    statistics: Statistics,
+    data: Mapping[str, Weighted],
+) -> tuple[GrootPolicy, dict[str, dict[str, str]]]:
+    """A policy with the weights of its base, to be trained; and where its statistics are from.
+
+    Args:
+        settings, inputs, specs, action, rate_hz, statistics: see `GrootPolicy`.
+        data: tag -> windows of that embodiment's datasets, each with its weight.
+
+    Returns:
+        The policy, and tag -> name such as "state.arm" -> "pretrained", "dataset" or "merge".
+
+    Raises:
+        ConfigError: settings, base and streams do not fit each other.
+        CheckpointError: the base is damaged or of another model.
+    """
+    folder = find_folder(settings.base)
+    settings = replace(settings, base_sha256=identify(folder))
+    chosen: dict[str, EmbodimentStatistics] = {}
+    origin: dict[str, dict[str, str]] = {}
+    known = _processor(settings, folder, inputs, rate_hz).statistics
+    width = int(np.prod(specs[action].shape))
+    for tag, robot in settings.embodiments.items():
+        found = None
+        if robot.statistics != "pretrained":
+            if tag not in data:
+                raise ConfigError(f"no dataset is of embodiment {tag!r}, so it has no statistics")
+            config = robot.config(tag, steps_before(inputs, rate_hz))
+            parts = [
+                compute_statistics(config, episode_groups(table, Robot(tag, robot, width)))
+                for table, _ in data[tag]
+            ]
+            found = merge_statistics(parts, [weight for _, weight in data[tag]], tag)
+        made = choose_statistics(
+            robot.statistics, tag, pretrained=known.get(tag), dataset=found
+        )
+        chosen[tag], origin[tag] = made.statistics, dict(made.origin)
+    policy = _assemble(
+        settings,
+        folder,
+        chosen,
+        inputs=inputs,
+        specs=specs,
+        action=action,
+        rate_hz=rate_hz,
+        statistics=statistics,
+    )
+    return policy, origin
+
+
+def restore(data: Mapping[str, Any]) -> GrootPolicy:
+    """The policy described by `GrootPolicy.to_json`, with the weights of its base.
+
+    Raises:
+        CheckpointError: the base is not what it was.
+        ConfigError: the base is not where it was.
+    """
+    settings = dacite.from_dict(
+        GrootSettings, data["settings"], dacite.Config(strict=True, cast=[tuple])
+    )
+    folder = find_folder(settings.base)
+    require_same(folder, settings.base_sha256)
+    return _assemble(
+        settings,
+        folder,
+        {
+            tag: EmbodimentStatistics.from_json(tag, groups)
+            for tag, groups in data["normalisation"].items()
+        },
+        inputs=[StreamInput.from_json(view) for view in data["inputs"]],
+        specs={name: StreamSpec.from_json(spec) for name, spec in data["specs"].items()},
+        action=data["action"],
+        rate_hz=data["rate_hz"],
+        statistics=Statistics.from_json(data["statistics"]),
+    )
+
+
+def episode_groups(table: WindowTable, robot: Robot) -> Iterator[tuple[Groups, Groups]]:
+    """(states, actions) of each episode at the times of its windows; group -> (N, D)."""
+    pictures = set(robot.settings.video.values())
+    for number in range(len(table.keys)):
+        rows = np.flatnonzero(table.episode_of == number)
+        unread = {name: torch.empty(len(rows), 1) for name in pictures}
+        batch = table.batch(rows, frames=unread)
+        values = {n: v[:, -1].numpy() for n, v in batch.values.items() if n not in pictures}
+        yield robot.states(values), robot.columns(batch.actions[:, 0].flatten(1).numpy())
+
+
+def steps_before(inputs: Sequence[StreamInput], rate_hz: float) -> tuple[int, ...]:
+    """At which steps of the action clock inputs are seen, e.g. (-2, 0).
+
+    Raises:
+        ConfigError: inputs are seen at unlike times, or not at steps.
+    """
+    steps = {tuple(offset * rate_hz for offset in view.offsets_s) for view in inputs}
+    if len(steps) != 1:
+        raise ConfigError("all inputs of GR00T must have the same offsets_s")
+    (exact,) = steps
+    rounded = tuple(round(step) for step in exact)
+    if any(abs(step - whole) > 0.01 for step, whole in zip(exact, rounded, strict=True)):
+        raise ConfigError(f"offsets_s of GR00T's inputs must be multiples of 1 / {rate_hz} s")
+    return rounded
+
+
+def _processor(
+    settings: GrootSettings, folder: Path, inputs: Sequence[StreamInput], rate_hz: float
+) -> GrootProcessor:
+    """That of the base, with the sizes of its network."""
+    from robocache.policies.groot_n16.checkpoint import read_checkpoint
+
+    config = read_checkpoint(folder).config
+    return GrootProcessor.from_pretrained(
+        folder,
+        tokenizer=settings.tokenizer or None,
+        max_state_dim=config.max_state_dim,
+        max_action_dim=config.max_action_dim,
+        max_action_horizon=config.action_horizon,
+    )
+
+
+def _assemble(
+    settings: GrootSettings,
+    folder: Path,
+    normalisation: Mapping[str, EmbodimentStatistics],
+    *,
+    inputs: Sequence[StreamInput],
+    specs: Mapping[str, StreamSpec],
+    action: str,
+    rate_hz: float,
+    statistics: Statistics,
+) -> GrootPolicy:
+    trains_projector = settings.lora is None or "projector" in settings.lora.whole
+    if settings.state_dropout and not (trains_projector and settings.tune_projector):
+        raise ConfigError("state_dropout learns a token, so the projector must train")
+    processor = _processor(settings, folder, inputs, rate_hz)
+    relative = any(
+        group.rep != "ABSOLUTE"
+        for robot in settings.embodiments.values()
+        for group in robot.action.values()
+    )
+    sines = any(robot.sin_cos for robot in settings.embodiments.values())
+    processor.settings = processor.settings.changed(
+        use_relative_action=processor.settings.use_relative_action or relative,
+        apply_sincos_state_encoding=processor.settings.apply_sincos_state_encoding or sines,
+    )
+    for tag, robot in settings.embodiments.items():
+        config = robot.config(tag, steps_before(inputs, rate_hz))
+        ids = {**PROJECTOR_IDS, **processor.embodiment_ids}
+        number = robot.projector if robot.projector is not None else ids.get(tag)
+        if number is None:
+            raise ConfigError(
+                f"embodiment {tag!r} has no row in the projector yet: give its projector=, e.g. "
+                f"{ids['new_embodiment']} (new_embodiment)"
+            )
+        processor = processor.with_embodiment(config, normalisation[tag], number)
+    model = GrootN16.from_pretrained(
+        folder,
+        dtype=getattr(torch, settings.dtype),
+        changes={
+            "state_dropout_prob": settings.state_dropout,
+            **{name: getattr(settings, name) for name in TUNE_FIELDS},
+        },
+    )
+    set_trainable(model)
+    if settings.lora is not None:
+        add_lora(model, settings.lora)
+    set_gradient_checkpointing(model, settings.gradient_checkpointing)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return GrootPolicy(
+        settings,
+        model,
+        processor,
+        inputs=inputs,
+        specs=specs,
+        action=action,
+        rate_hz=rate_hz,
+        statistics=statistics,
+    )

@@ -1,0 +1,166 @@
+"""Settings of a GR00T N1.6 policy: where it starts, what its robots' streams mean, what trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from robocache.core.errors import ConfigError
+from robocache.policies.groot_n16.processing.embodiments import make_embodiment
+from robocache.policies.groot_n16.processing.modality import (
+    ActionConfig,
+    ActionFormat,
+    ActionType,
+    EmbodimentConfig,
+    Representation,
+)
+from robocache.policies.groot_n16.processing.statistics import StatisticsPolicy
+from robocache.policies.groot_n16.tune import LoraSettings
+
+
+@dataclass(frozen=True)
+class StateGroup:
+    """Part of a stream that the network gets as one group.
+
+    Attributes:
+        stream: name of the stream.
+        columns: the first, and one past the last; None: all.
+    """
+
+    stream: str
+    columns: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class ActionGroup:
+    """Part of the action stream that is one group.
+
+    Attributes:
+        columns: the first, and one past the last; None: all.
+        rep: ABSOLUTE, RELATIVE to a state, or DELTA.
+        type: NON_EEF, subtracted number by number, or EEF, a pose.
+        format: of a pose: DEFAULT, XYZ_ROT6D or XYZ_ROTVEC.
+        state: the state group that it is relative to; empty: the one of its own name.
+    """
+
+    columns: tuple[int, int] | None = None
+    rep: Literal["ABSOLUTE", "RELATIVE", "DELTA"] = "ABSOLUTE"
+    type: Literal["NON_EEF", "EEF"] = "NON_EEF"
+    format: Literal["DEFAULT", "XYZ_ROT6D", "XYZ_ROTVEC"] = "DEFAULT"
+    state: str = ""
+
+    def config(self) -> ActionConfig:
+        """The same in the processor's words."""
+        return ActionConfig(
+            Representation[self.rep],
+            ActionType[self.type],
+            ActionFormat[self.format],
+            self.state or None,
+        )
+
+
+@dataclass(frozen=True)
+class EmbodimentSettings:
+    """What the streams of a robot are to the network. Groups are given in the network's order.
+
+    Attributes:
+        video: view -> stream.
+        state: state group -> part of a stream.
+        action: action group -> part of the action stream.
+        horizon: action steps.
+        sin_cos: state groups in radians given as sine and cosine.
+        mean_std_state, mean_std_action: groups scaled by mean and standard deviation.
+        projector: row of the embodiment-specific layers; None: as the base or the public code has
+            it for this tag.
+        statistics: what states and actions are normalised with.
+    """
+
+    video: Mapping[str, str]
+    state: Mapping[str, StateGroup]
+    action: Mapping[str, ActionGroup]
+    horizon: int = 16
+    sin_cos: tuple[str, ...] = ()
+    mean_std_state: tuple[str, ...] = ()
+    mean_std_action: tuple[str, ...] = ()
+    projector: int | None = None
+    statistics: StatisticsPolicy = "dataset"
+
+    def config(self, tag: str, steps_before: tuple[int, ...] = (0,)) -> EmbodimentConfig:
+        """The same in the processor's words.
+
+        Args:
+            tag: name of the embodiment.
+            steps_before: at which steps pictures and states are seen, e.g. (-2, 0).
+        """
+        return make_embodiment(
+            tag,
+            video=list(self.video),
+            state=list(self.state),
+            action=list(self.action),
+            horizon=self.horizon,
+            video_indices=steps_before,
+            state_indices=steps_before,
+            action_configs={key: group.config() for key, group in self.action.items()},
+            sin_cos=self.sin_cos,
+            mean_std_state=self.mean_std_state,
+            mean_std_action=self.mean_std_action,
+        )
+
+
+@dataclass(frozen=True)
+class GrootSettings:
+    """A GR00T N1.6 policy.
+
+    Attributes:
+        base: checkpoint that it starts from: a folder, or `owner/name` on the Hugging Face hub.
+        embodiments: tag -> meaning of its streams. In a mixture each dataset names its own.
+        tokenizer: folder with Qwen2's tokenizer; empty: it is in the base.
+        execute_steps: actions executed before the policy is asked again.
+        flow_steps: Euler steps from noise to actions.
+        tune_visual, tune_llm, tune_top_llm_layers, tune_projector, tune_diffusion_model, tune_vlln:
+            parts that train.
+        lora: adapters that train instead of the backbone's and the DiT's own weights; None: none.
+        gradient_checkpointing: compute parts again in the backward pass; less memory, same result.
+        state_dropout: share of training states replaced by a learned token.
+        augment: crop, rotate and colour pictures in training as the base's processor says.
+        dtype: of the weights that do not train; what trains is float32.
+        batch_rows: observations that are asked about at once, exactly; fewer are filled up, so that
+            an answer does not depend on who else asks.
+        base_sha256: what the base holds; filled in when training begins, and held against it.
+    """
+
+    base: str
+    embodiments: Mapping[str, EmbodimentSettings]
+    kind: Literal["groot_n16"] = "groot_n16"
+    tokenizer: str = ""
+    execute_steps: int = 8
+    flow_steps: int = 4
+    tune_visual: bool = False
+    tune_llm: bool = False
+    tune_top_llm_layers: int = 4
+    tune_projector: bool = True
+    tune_diffusion_model: bool = True
+    tune_vlln: bool = True
+    lora: LoraSettings | None = None
+    gradient_checkpointing: bool = False
+    state_dropout: float = 0.0
+    augment: bool = True
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    batch_rows: int = 1
+    base_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.embodiments:
+            raise ConfigError("embodiments must name at least one robot and its streams")
+        if not 1 <= self.execute_steps <= self.horizon:
+            raise ConfigError(
+                f"execute_steps must lie in 1..horizon={self.horizon}, got {self.execute_steps}"
+            )
+        if self.flow_steps < 1 or self.batch_rows < 1:
+            raise ConfigError("flow_steps and batch_rows must be at least 1")
+
+    @property
+    def horizon(self) -> int:
+        """Action steps of the embodiment that has most."""
+        return max(robot.horizon for robot in self.embodiments.values())
