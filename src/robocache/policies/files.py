@@ -6,19 +6,18 @@ import hashlib
 import importlib
 import inspect
 import json
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from robocache.core.errors import CheckpointError, ConfigError, unknown_name
 from robocache.core.plugins import resolve
 from robocache.core.policy import Policy
 from robocache.policies.flow import FlowPolicy
+from robocache.policies.tensor_files import save_tensors
 
 KINDS = {"flow": FlowPolicy}
 
@@ -28,21 +27,6 @@ def save_policy(folder: Path, policy: FlowPolicy, weights: Mapping[str, Tensor])
     description = {"kind": policy.kind, **policy.to_json()}
     (folder / "policy.json").write_text(json.dumps(description, indent=1, sort_keys=True))
     save_tensors(weights, folder / "policy.safetensors")
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors into a safetensors file.
-
-    Raises:
-        OSError: it cannot be written, e.g. because the disk is full.
-    """
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def load_policy(folder: str | Path) -> FlowPolicy:
