@@ -157,7 +157,7 @@ def test_errors_of_what_is_not_a_number() -> None:
 
 
 def change(stored: StoredTensors, name: str, element: int) -> None:
-    """Another value in one place: another id, the opposite of a boolean, a little more elsewhere."""
+    """Another value in one place: another id or truth value, or a little more."""
     flat = stored.tensors[name].clone().reshape(-1)
     if flat.dtype == torch.bool:
         flat[element] = ~flat[element]

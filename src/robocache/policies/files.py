@@ -6,22 +6,25 @@ import hashlib
 import importlib
 import inspect
 import json
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from robocache.core.errors import CheckpointError, ConfigError, unknown_name
 from robocache.core.plugins import resolve
 from robocache.core.policy import Policy
-from robocache.policies.flow import FlowPolicy
+from robocache.policies.tensor_files import save_tensors
 from robocache.policies.trainable import TrainablePolicy
 
-KINDS = {"flow": FlowPolicy}
+KINDS = {
+    "flow": "robocache.policies.flow:FlowPolicy",
+    "groot_n16": "robocache.policies.groot_n16.policy:GrootPolicy",
+}
+"""Kind of policy -> "module:class", imported when it is needed."""
 
 
 def save_policy(folder: Path, policy: TrainablePolicy, weights: Mapping[str, Tensor]) -> None:
@@ -29,21 +32,6 @@ def save_policy(folder: Path, policy: TrainablePolicy, weights: Mapping[str, Ten
     description = {"kind": policy.kind, **policy.to_json()}
     (folder / "policy.json").write_text(json.dumps(description, indent=1, sort_keys=True))
     save_tensors(weights, folder / "policy.safetensors")
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors into a safetensors file.
-
-    Raises:
-        OSError: it cannot be written, e.g. because the disk is full.
-    """
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def load_policy(folder: str | Path) -> TrainablePolicy:
@@ -65,7 +53,7 @@ def load_policy(folder: str | Path) -> TrainablePolicy:
     if kind not in KINDS:
         raise unknown_name(f"kind of policy in {folder}", kind, KINDS)
     try:
-        policy = KINDS[kind].from_json(description)
+        policy: TrainablePolicy = _class_of(kind).from_json(description)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder / 'policy.json'} is damaged: {error!r}") from error
     try:
@@ -73,6 +61,11 @@ def load_policy(folder: str | Path) -> TrainablePolicy:
     except RuntimeError as error:
         raise CheckpointError(f"weights in {folder} do not fit policy.json: {error}") from None
     return policy
+
+
+def _class_of(kind: str) -> Any:
+    module, _, name = KINDS[kind].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def make_policy(name: str) -> tuple[Policy, str]:

@@ -78,9 +78,7 @@ def begin(
                 for table, _ in data[tag]
             ]
             found = merge_statistics(parts, [weight for _, weight in data[tag]], tag)
-        made = choose_statistics(
-            robot.statistics, tag, pretrained=known.get(tag), dataset=found
-        )
+        made = choose_statistics(robot.statistics, tag, pretrained=known.get(tag), dataset=found)
         chosen[tag], origin[tag] = made.statistics, dict(made.origin)
     policy = _assemble(
         settings,

@@ -54,6 +54,10 @@ class LanguageModel(nn.Module):
         )
         self.model.rotary_emb = RotaryEmbedding(config.head_dim, config.rope_theta)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
+        self.tie()
+
+    def tie(self) -> None:
+        """Make the head the token embedding, and not a copy of it."""
         self.lm_head.weight = self.model.embed_tokens.weight
 
     def embed(self, input_ids_BS: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ Letters: B batch, S tokens, T state steps, H horizon, A action dimensions, D wid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -46,6 +48,36 @@ class GrootN16(nn.Module):
         self.backbone = Backbone(config)
         self.action_head = ActionHead(config)
         self.fusion = fusion
+
+    @staticmethod
+    def from_pretrained(
+        path_or_hub_id: str | Path,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        strict: bool = True,
+        fusion: Fusion | None = None,
+        changes: Mapping[str, Any] | None = None,
+        revision: str | None = None,
+    ) -> GrootN16:
+        """A model with the weights of a checkpoint; see `loading.load_pretrained`."""
+        from robocache.policies.groot_n16.loading import load_pretrained
+
+        return load_pretrained(
+            path_or_hub_id,
+            device=device,
+            dtype=dtype,
+            strict=strict,
+            fusion=fusion,
+            changes=changes,
+            revision=revision,
+        )
+
+    def save_pretrained(self, folder: str | Path, max_shard_bytes: int = 5_000_000_000) -> None:
+        """Write a checkpoint that the public code can load; see `saving.save_pretrained`."""
+        from robocache.policies.groot_n16.saving import save_pretrained
+
+        save_pretrained(self, Path(folder), max_shard_bytes)
 
     def encode(self, inputs: GrootInputs) -> BackboneFeatures:
         """Features (B, S, D) of images and instruction, after `fusion`.

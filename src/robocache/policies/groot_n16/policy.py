@@ -223,9 +223,7 @@ class GrootPolicy(nn.Module):
             "action": self.action,
             "rate_hz": self.rate_hz,
             "statistics": self.statistics.to_json(),
-            "normalisation": {
-                tag: self.processor.statistics[tag].to_json() for tag in self.robots
-            },
+            "normalisation": {tag: self.processor.statistics[tag].to_json() for tag in self.robots},
         }
 
     @staticmethod
