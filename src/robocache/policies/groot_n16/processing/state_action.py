@@ -145,7 +145,9 @@ class StateActionProcessor:
         decoded = {}
         for key, scaling in self._actions.items():
             shape = (None, self.config.horizon, scaling.width)
-            values = self._numbers(encoded, "action", key, shape, np.float64)
+            single = np.asarray(encoded.get(key)).dtype == np.float32
+            dtype = np.float32 if single else np.float64
+            values = self._numbers(encoded, "action", key, shape, dtype)
             decoded[key] = scaling.undo(values)
             if self.is_relative(key):
                 if states is None:
@@ -255,7 +257,14 @@ class StateActionProcessor:
                 "compute them from the dataset (statistics=dataset or merge)",
                 stream=f"{kind}.{key}",
             )
-        return groups[key]
+        group = groups[key]
+        if kind != "relative_action" and group.mean.ndim != 1:
+            raise ShapeError(
+                f"embodiment {self.config.tag}: statistics of shape {group.mean.shape}, expected "
+                "one number for each dimension",
+                stream=f"{kind}.{key}",
+            )
+        return group
 
     @contextmanager
     def _located(self, stream: str) -> Iterator[None]:
