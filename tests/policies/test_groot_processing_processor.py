@@ -155,7 +155,10 @@ def test_several_embodiments_share_a_batch() -> None:
         ({"language": None}, DataError, "expected an instruction"),
         ({"video": {}}, MissingStreamError, "video.left"),
         ({"video": {"left": np.zeros((1, 4, 4))}}, ShapeError, "video.left"),
+        ({"video": {"left": [[1, 2], [3]]}}, ShapeError, "video.left"),
         ({"state": {}}, MissingStreamError, "state.arm"),
+        ({"state": np.zeros((1, 3))}, DataError, "state.*expected arrays by name, got ndarray"),
+        ({"state": {"arm": [[1, 2], [3]]}}, ShapeError, "state.arm"),
         ({"action": {}}, MissingStreamError, "action.arm"),
     ],
 )

@@ -51,6 +51,18 @@ class ScalingOptions:
     use_relative_action: bool = False
 
 
+def as_array(values: object, tag: str, stream: str) -> NDArray[Any]:
+    """An array of what came, e.g. of a list.
+
+    Raises:
+        ShapeError: rows of different lengths; names the embodiment and the stream.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"embodiment {tag}: {error}", stream=stream) from None
+
+
 class StateActionProcessor:
     """States and actions of one embodiment.
 
@@ -193,7 +205,7 @@ class StateActionProcessor:
             raise MissingStreamError(
                 f"embodiment {self.config.tag} needs it; there are: {have}", stream=f"{kind}.{key}"
             )
-        values = np.asarray(groups[key])
+        values = as_array(groups[key], self.config.tag, f"{kind}.{key}")
         fits = values.ndim == len(shape)
         if not fits or any(w not in (None, n) for n, w in zip(values.shape, shape)):
             expected = ", ".join("any" if size is None else str(size) for size in shape)
