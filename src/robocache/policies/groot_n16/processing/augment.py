@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from robocache.core.optional import require
 
 Picture = NDArray[np.uint8]
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
-"""ITU-R BT.601."""
 
 
 @dataclass(frozen=True)
@@ -81,29 +79,49 @@ def rotated(picture: Picture, angle_deg: float) -> Picture:
 def jittered(picture: Picture, augmentation: Augmentation) -> Picture:
     """The picture with other brightness, contrast, saturation and hue, (H, W, 3) uint8.
 
-    Contrast blends with the mean grey of the picture, saturation with the grey of each pixel.
+    Contrast blends with the mean grey of the picture, saturation with the grey of each pixel
+    (ITU-R BT.601). Each change rounds to grey levels.
     """
-    colours: NDArray[Any] = picture.astype(np.float32) / 255
     for name in augmentation.order:
         amount = getattr(augmentation, name)
         if name == "hue":
-            colours = _hue_shifted(colours, amount) if amount else colours
+            picture = _hue_shifted(picture, amount) if amount else picture
         elif amount != 1:
-            colours = np.clip(amount * colours + (1 - amount) * _towards(name, colours), 0, 1)
-    return np.asarray(np.rint(colours * 255), np.uint8)
+            picture = _BLENDS[name](picture, amount)
+    return picture
 
 
-def _towards(name: str, colours: NDArray[Any]) -> Any:
-    """What a colour becomes with a factor of 0."""
-    if name == "brightness":
-        return np.float32(0)
-    grey = colours @ GREY
-    return grey.mean() if name == "contrast" else grey[..., None]
+def _brightness(picture: Picture, factor: float) -> Picture:
+    return _mapped(picture, factor * np.arange(256))
 
 
-def _hue_shifted(colours: NDArray[Any], turns: float) -> NDArray[Any]:
+def _contrast(picture: Picture, factor: float) -> Picture:
     cv2 = require("cv2", "groot")
-    hsv = cv2.cvtColor(colours.astype(np.float32), cv2.COLOR_RGB2HSV)
-    hsv[..., 0] = (hsv[..., 0] + np.float32(360 * turns)) % 360
-    shifted: NDArray[Any] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-    return np.asarray(np.clip(shifted, 0, 1))
+    grey = float(np.dot(cv2.mean(picture)[:3], (0.299, 0.587, 0.114)))
+    return _mapped(picture, factor * np.arange(256) + (1 - factor) * grey)
+
+
+def _saturation(picture: Picture, factor: float) -> Picture:
+    cv2 = require("cv2", "groot")
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    blended: Picture = cv2.addWeighted(picture, factor, grey, 1 - factor, 0)
+    return blended
+
+
+_BLENDS = {"brightness": _brightness, "contrast": _contrast, "saturation": _saturation}
+
+
+def _mapped(picture: Picture, levels: NDArray[Any]) -> Picture:
+    """Each grey level as `levels`, (256,), says."""
+    table = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
+    mapped: Picture = require("cv2", "groot").LUT(picture, table)
+    return mapped
+
+
+def _hue_shifted(picture: Picture, turns: float) -> Picture:
+    cv2 = require("cv2", "groot")
+    hsv = cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2HSV)
+    hue = hsv[..., 0]
+    hue += np.float32(360 * (turns % 1))
+    hue[hue >= 360] -= 360
+    return np.asarray(np.rint(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)), np.uint8)

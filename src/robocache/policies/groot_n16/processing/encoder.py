@@ -18,7 +18,7 @@ from robocache.policies.groot_n16.processing.images import check_frames, process
 from robocache.policies.groot_n16.processing.modality import EmbodimentConfig
 from robocache.policies.groot_n16.processing.samples import Sample
 from robocache.policies.groot_n16.processing.settings import ProcessorSettings
-from robocache.policies.groot_n16.processing.state_action import StateActionProcessor
+from robocache.policies.groot_n16.processing.state_action import StateActionProcessor, as_array
 from robocache.policies.groot_n16.processing.statistics import EmbodimentStatistics
 from robocache.policies.groot_n16.processing.text import formalize_language
 
@@ -76,7 +76,7 @@ class SampleEncoder:
         Raises:
             DataError: a group is missing, misshaped or not finite, or all are too wide.
         """
-        groups = self.numbers.encode_states(sample.get("state") or {})
+        groups = self.numbers.encode_states(self._groups(sample, "state"))
         nothing = np.zeros((len(self.config.state.delta_indices), 0), np.float32)
         joined = np.concatenate([nothing, *groups.values()], axis=1)
         room = self.settings.max_state_dim - joined.shape[1]
@@ -95,7 +95,9 @@ class SampleEncoder:
             DataError: a group is missing, misshaped or not finite.
         """
         shape = (self.settings.max_action_horizon, self.settings.max_action_dim)
-        groups = self.numbers.encode_actions(sample["action"], sample.get("state") or {})
+        groups = self.numbers.encode_actions(
+            self._groups(sample, "action"), self._groups(sample, "state")
+        )
         joined = np.concatenate(list(groups.values()), axis=1).astype(np.float32)
         action, mask = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         steps, width = joined.shape
@@ -122,7 +124,8 @@ class SampleEncoder:
         Raises:
             DataError: a view is missing or misshaped.
         """
-        modality, options, views = self.config.video, self._images, sample.get("video") or {}
+        modality, options = self.config.video, self._images
+        views = self._groups(sample, "video")
         frames = {}
         for view in modality.modality_keys:
             if view not in views:
@@ -131,7 +134,7 @@ class SampleEncoder:
                     f"embodiment {self.config.tag} needs it; there are: {have}",
                     stream=f"video.{view}",
                 )
-            frames[view] = np.asarray(views[view])
+            frames[view] = as_array(views[view], self.config.tag, f"video.{view}")
             check_frames(frames[view], len(modality.delta_indices), self.config.tag, view)
         augmentation = None
         if random is not None:
@@ -165,6 +168,12 @@ class SampleEncoder:
             raise self._misshaped(f"{len(states)} states for {len(actions_BHA)} actions", "state")
         decoded = self.numbers.decode_actions(parts, states)
         return {key: value.astype(np.float32) for key, value in decoded.items()}
+
+    def _groups(self, sample: Sample, kind: str) -> Mapping[str, NDArray[Any]]:
+        groups: object = sample.get(kind, {})
+        if not isinstance(groups, Mapping):
+            raise self._wrong(f"expected arrays by name, got {type(groups).__name__}", kind)
+        return groups
 
     def _wrong(self, problem: str, stream: str) -> DataError:
         return DataError(f"embodiment {self.config.tag}: {problem}", stream=stream)

@@ -23,6 +23,9 @@ Picture = NDArray[np.uint8]
 GRID = 28
 """Pixels of a token's side: patches of 14, two by two."""
 
+LEVELS = (np.arange(256, dtype=np.float32) - np.float32(127.5)) / np.float32(127.5)
+"""What the network sees of each grey level."""
+
 LARGEST_SIDE, LONGEST_RATIO = 8192, 8
 JITTERS = ("brightness", "contrast", "saturation", "hue")
 
@@ -104,8 +107,8 @@ def process_frame(
 
 def network_pixels(picture_HW3: Picture) -> NDArray[np.float32]:
     """(1, 3, H, W) float32 in -1..1."""
-    scaled = (picture_HW3.astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+    planes = np.ascontiguousarray(picture_HW3.transpose(2, 0, 1))
+    return LEVELS[planes][None]
 
 
 def image_tokens(height: int, width: int) -> int:

@@ -58,10 +58,8 @@ class Scaling:
         return np.clip(scaled, -1, 1) if self.clip else scaled
 
     def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
-        """The inverse; float64."""
-        numbers = np.asarray(scaled, np.float64)
-        if self.clip_back:
-            numbers = np.clip(numbers, -1, 1)
+        """The inverse; float64, but (y + 1) / 2 in the dtype of y, float32 or float64."""
+        numbers = np.clip(scaled, -1, 1) if self.clip_back else scaled
         if self.kind == "range":
             return (numbers + 1) / 2 * (self.high - self.low) + self.low
         return numbers * self.high + self.low

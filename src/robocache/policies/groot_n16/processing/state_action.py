@@ -51,6 +51,18 @@ class ScalingOptions:
     use_relative_action: bool = False
 
 
+def as_array(values: object, tag: str, stream: str) -> NDArray[Any]:
+    """An array of what came, e.g. of a list.
+
+    Raises:
+        ShapeError: rows of different lengths; names the embodiment and the stream.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"embodiment {tag}: {error}", stream=stream) from None
+
+
 class StateActionProcessor:
     """States and actions of one embodiment.
 
@@ -145,7 +157,9 @@ class StateActionProcessor:
         decoded = {}
         for key, scaling in self._actions.items():
             shape = (None, self.config.horizon, scaling.width)
-            values = self._numbers(encoded, "action", key, shape, np.float64)
+            single = np.asarray(encoded.get(key)).dtype == np.float32
+            dtype = np.float32 if single else np.float64
+            values = self._numbers(encoded, "action", key, shape, dtype)
             decoded[key] = scaling.undo(values)
             if self.is_relative(key):
                 if states is None:
@@ -191,7 +205,7 @@ class StateActionProcessor:
             raise MissingStreamError(
                 f"embodiment {self.config.tag} needs it; there are: {have}", stream=f"{kind}.{key}"
             )
-        values = np.asarray(groups[key])
+        values = as_array(groups[key], self.config.tag, f"{kind}.{key}")
         fits = values.ndim == len(shape)
         if not fits or any(w not in (None, n) for n, w in zip(values.shape, shape)):
             expected = ", ".join("any" if size is None else str(size) for size in shape)
@@ -255,7 +269,14 @@ class StateActionProcessor:
                 "compute them from the dataset (statistics=dataset or merge)",
                 stream=f"{kind}.{key}",
             )
-        return groups[key]
+        group = groups[key]
+        if kind != "relative_action" and group.mean.ndim != 1:
+            raise ShapeError(
+                f"embodiment {self.config.tag}: statistics of shape {group.mean.shape}, expected "
+                "one number for each dimension",
+                stream=f"{kind}.{key}",
+            )
+        return group
 
     @contextmanager
     def _located(self, stream: str) -> Iterator[None]:

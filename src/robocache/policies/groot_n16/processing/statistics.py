@@ -80,6 +80,8 @@ class EmbodimentStatistics:
         for kind, groups in data.items():
             if kind not in KINDS:
                 raise unknown_name(f"kind of statistics of embodiment {tag}", kind, KINDS)
+            if not isinstance(groups, Mapping):
+                raise DataError(f"embodiment {tag}: {kind} is an object, got {groups!r}")
             for key, group in groups.items():
                 named[f"{kind}.{key}"] = _group_from_json(tag, f"{kind}.{key}", group)
         return cls.of_named(named)

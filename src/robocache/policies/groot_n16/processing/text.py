@@ -38,9 +38,10 @@ QWEN2_PIECES = (
 )
 
 WHERE = (
-    "GR00T N1.6 uses Qwen2's tokenizer: give (tokenizer=) a folder with tokenizer.json, or with vocab.json, "
-    "merges.txt and added_tokens.json. Those of the backbone nvidia/Eagle-Block2A-2B-v2, which "
-    "the public code carries, will do, and so will those of any Qwen3 model"
+    "GR00T N1.6 uses Qwen2's tokenizer: give (tokenizer=) a folder with tokenizer.json, or with "
+    "vocab.json, merges.txt and added_tokens.json. Those of the backbone "
+    "nvidia/Eagle-Block2A-2B-v2, which the public code carries, will do, and so will those of any "
+    "Qwen3 model"
 )
 
 
