@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import dacite
@@ -21,8 +21,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from robocache.core.errors import ConfigError, RoboCacheError, unknown_name
+from robocache.policies import FlowConfig
+from robocache.policies.groot_n16.settings import GrootSettings
 
 T = TypeVar("T")
+NETWORKS: Any = FlowConfig | GrootSettings
 
 OPEN_TABLES = (
     "env.",
@@ -31,6 +34,7 @@ OPEN_TABLES = (
     "validation_options",
     "mixture",
     "rename",
+    "policy.network.embodiments",
 )
 """Tables whose keys belong to the environment, to a reader or to the user, not to a verb."""
 
@@ -76,7 +80,9 @@ def build(schema: type[T], data: Mapping[str, Any]) -> T:
         return dacite.from_dict(
             schema,
             dict(data),
-            dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number}),
+            dacite.Config(
+                strict=True, cast=[tuple], type_hooks={float: _number, NETWORKS: _network}
+            ),
         )
     except dacite.UnexpectedDataError as error:
         known = list(schema.__dataclass_fields__)  # type: ignore[attr-defined]
@@ -98,11 +104,13 @@ def register_defaults() -> None:
     """Offer every dataclass's own defaults to the presets in `conf/`."""
     from robocache.evaluation.gate import GateConfig
     from robocache.learning import TrainerConfig
-    from robocache.policies import FlowConfig
 
     store = ConfigStore.instance()
     store.store(group="trainer", name="default", node=asdict(TrainerConfig()))
     store.store(group="network", name="flow", node=asdict(FlowConfig()))
+    given: dict[str, Any] = {item.name: item.default for item in fields(GrootSettings)}
+    node = {**given, "base": "???", "embodiments": {}}
+    store.store(group="network", name="groot_n16", node=node)
     store.store(group="gate", name="default", node=asdict(GateConfig()))
 
 
@@ -163,6 +171,13 @@ def _words(kind: Any) -> list[str]:
         return [str(word) for word in get_args(kind)]
     parts = [part for part in get_args(kind) if part is not type(None)]
     return _words(parts[0]) if len(parts) == 1 else []
+
+
+def _network(data: Any) -> Any:
+    """Settings of the kind of network that they say they are."""
+    if not isinstance(data, Mapping):
+        return data
+    return build(GrootSettings if data.get("kind") == "groot_n16" else FlowConfig, data)
 
 
 def _number(value: Any) -> Any:

@@ -18,19 +18,14 @@ from robocache.cli.mixture import read_members, seen, take_mixture_file, validat
 from robocache.cli.output import be_silent
 from robocache.cli.overlap import keep_training_episodes, learned_before, require_unseen
 from robocache.cli.policies import sound_checkpoint
+from robocache.cli.preparing import prepare
 from robocache.cli.progress import console, progress
 from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
-from robocache.cli.training_data import TrainingData, find_datasets, training_data, window_of
+from robocache.cli.training_data import find_datasets, training_data, window_of
 from robocache.core.errors import ConfigError
-from robocache.core.seeding import derive_seed
-from robocache.core.statistics import Statistics
-from robocache.core.window import StreamInput
-from robocache.datasets import Loader, Mixture, Reader, WindowTable
-from robocache.datasets.windows import Windows
+from robocache.datasets import Loader, Reader
 from robocache.learning import train
 from robocache.learning.engine.processes import Processes, joined_processes
-from robocache.policies import FlowPolicy, TrainablePolicy, load_policy
-from robocache.policies.flow.policy import relative_name, require_comparable
 from robocache.runs import Run, RunStore, latest_checkpoint, read_manifest, verify_checkpoint
 from robocache.runs.checkpoints import read_listing
 
@@ -190,51 +185,6 @@ def cache_setting(store: RunStore, name: str | None, config: TrainConfig) -> Cac
         return config.cache
     kept: CacheSetting = read_manifest(begun[0].folder)["config"].get("cached", "off")
     return kept
-
-
-def prepare(
-    config: TrainConfig,
-    data: TrainingData,
-    seed: int,
-    start: Path | None,
-) -> tuple[TrainablePolicy, WindowTable | Mixture]:
-    """A policy with fresh weights (or those of `start`), and the windows it learns from."""
-    window = window_of(config.policy, start)
-    if start is not None:
-        return load_policy(start), data.windows(window)
-    wanted = config.policy
-    assert wanted is not None
-    table = data.windows(window)
-    numbers = [view.stream for view in wanted.inputs if view.size is None]
-    statistics = data.statistics([*numbers, wanted.action])
-    require_readable(wanted.inputs, table, statistics)
-    reference = wanted.network.relative_to
-    if reference:
-        require_comparable(reference, wanted.action, table.specs)
-        relative = data.relative_statistics(table, reference)
-        streams = {**statistics.streams, relative_name(wanted.action, reference): relative}
-        statistics = replace(statistics, streams=streams)
-    torch.manual_seed(derive_seed(seed, "initial-weights"))
-    policy = FlowPolicy(
-        wanted.network,
-        inputs=wanted.inputs,
-        specs=table.specs,
-        action=wanted.action,
-        rate_hz=wanted.rate_hz,
-        statistics=statistics,
-    )
-    return policy, table
-
-
-def require_readable(inputs: Sequence[StreamInput], table: Windows, statistics: Statistics) -> None:
-    """Refuse pictures of floats, which are neither colours nor depth in millimetres."""
-    for view in inputs:
-        spec = table.specs[view.stream]
-        if view.stream not in statistics.streams and not spec.dtype.startswith("uint"):
-            raise ConfigError(
-                f"the policy cannot read {view.stream!r}, {spec.dtype} {spec.shape}: pictures are "
-                f"uint8 colours or uint16 depth in millimetres"
-            )
 
 
 def last_checkpoint(run: Run) -> Path:

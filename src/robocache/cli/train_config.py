@@ -17,6 +17,7 @@ from robocache.datasets import Reader
 from robocache.datasets.cache import OpenCache
 from robocache.learning import TrainerConfig
 from robocache.policies import FlowConfig
+from robocache.policies.groot_n16.settings import GrootSettings
 from robocache.runs import verify_checkpoint
 
 
@@ -34,7 +35,7 @@ class PolicyConfig:
     inputs: tuple[StreamInput, ...]
     action: str
     rate_hz: float
-    network: FlowConfig
+    network: FlowConfig | GrootSettings
 
 
 @dataclass(frozen=True)

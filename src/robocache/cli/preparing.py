@@ -1,0 +1,113 @@
+"""From settings and data to a policy with fresh weights, and the windows it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from robocache.cli.progress import console
+from robocache.cli.train_config import PolicyConfig, TrainConfig
+from robocache.cli.training_data import TrainingData, window_of
+from robocache.core.errors import ConfigError
+from robocache.core.seeding import derive_seed
+from robocache.core.statistics import Statistics
+from robocache.core.window import StreamInput
+from robocache.datasets import Mixture, WindowTable
+from robocache.datasets.windows import Windows
+from robocache.policies import FlowConfig, FlowPolicy, TrainablePolicy, load_policy
+from robocache.policies.flow.policy import relative_name, require_comparable
+from robocache.policies.groot_n16.settings import GrootSettings
+
+
+def prepare(
+    config: TrainConfig,
+    data: TrainingData,
+    seed: int,
+    start: Path | None,
+) -> tuple[TrainablePolicy, WindowTable | Mixture]:
+    """A policy with fresh weights (or those of `start`), and the windows it learns from."""
+    window = window_of(config.policy, start)
+    if start is not None:
+        return load_policy(start), data.windows(window)
+    wanted = config.policy
+    assert wanted is not None
+    table = data.windows(window)
+    torch.manual_seed(derive_seed(seed, "initial-weights"))
+    if isinstance(wanted.network, GrootSettings):
+        return _groot_policy(wanted, wanted.network, data, table), table
+    return _flow_policy(wanted, wanted.network, data, table), table
+
+
+def _flow_policy(
+    wanted: PolicyConfig, network: FlowConfig, data: TrainingData, table: WindowTable | Mixture
+) -> FlowPolicy:
+    numbers = [view.stream for view in wanted.inputs if view.size is None]
+    statistics = data.statistics([*numbers, wanted.action])
+    require_readable(wanted.inputs, table, statistics)
+    reference = network.relative_to
+    if reference:
+        require_comparable(reference, wanted.action, table.specs)
+        relative = data.relative_statistics(table, reference)
+        streams = {**statistics.streams, relative_name(wanted.action, reference): relative}
+        statistics = replace(statistics, streams=streams)
+    return FlowPolicy(
+        network,
+        inputs=wanted.inputs,
+        specs=table.specs,
+        action=wanted.action,
+        rate_hz=wanted.rate_hz,
+        statistics=statistics,
+    )
+
+
+def _groot_policy(
+    wanted: PolicyConfig, settings: GrootSettings, data: TrainingData, table: WindowTable | Mixture
+) -> TrainablePolicy:
+    from robocache.policies.groot_n16.beginning import begin
+    from robocache.policies.groot_n16.checkpoint import LICENSE_NOTICE
+
+    console.print(LICENSE_NOTICE)
+    policy, origin = begin(
+        settings,
+        inputs=wanted.inputs,
+        specs=table.specs,
+        action=wanted.action,
+        rate_hz=wanted.rate_hz,
+        statistics=data.statistics([wanted.action]),
+        data=tables_by_embodiment(table, next(iter(settings.embodiments))),
+    )
+    for tag, names in origin.items():
+        kinds = {kind: [n for n, k in names.items() if k == kind] for kind in names.values()}
+        told = "; ".join(f"{kind}: {', '.join(found)}" for kind, found in kinds.items())
+        console.print(f"statistics of {tag}: {told}")
+    return policy
+
+
+def tables_by_embodiment(
+    table: WindowTable | Mixture, only: str
+) -> dict[str, list[tuple[WindowTable, float]]]:
+    """Embodiment -> windows of its datasets, with their weights.
+
+    Args:
+        only: the embodiment where the data does not name any.
+    """
+    if isinstance(table, WindowTable):
+        return {only: [(table, 1.0)]}
+    found: dict[str, list[tuple[WindowTable, float]]] = {}
+    for (name, source), part in zip(table.sources.items(), table.tables, strict=True):
+        found.setdefault(source.embodiment or only, []).append((part, table.weights[name]))
+    return found
+
+
+def require_readable(inputs: Sequence[StreamInput], table: Windows, statistics: Statistics) -> None:
+    """Refuse pictures of floats, which are neither colours nor depth in millimetres."""
+    for view in inputs:
+        spec = table.specs[view.stream]
+        if view.stream not in statistics.streams and not spec.dtype.startswith("uint"):
+            raise ConfigError(
+                f"the policy cannot read {view.stream!r}, {spec.dtype} {spec.shape}: pictures are "
+                f"uint8 colours or uint16 depth in millimetres"
+            )
