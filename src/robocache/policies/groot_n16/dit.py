@@ -245,7 +245,7 @@ class DiT(nn.Module):
         """(B, T, D) after one block."""
         block = self.transformer_blocks[number]
         given = (x_BTD, time_BD, context.keys_values.get(number), context.masks.get(number))
-        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+        if self.gradient_checkpointing and torch.is_grad_enabled():
             out: Tensor = checkpoint(block, *given, use_reentrant=False)
         else:
             out = block(*given)

@@ -166,15 +166,23 @@ class GrootN16(nn.Module):
         return self.action_head.sample(context, state, embodiment_id, noise, steps)
 
     def train(self, mode: bool = True) -> GrootN16:
-        """Training mode, except for parts of which nothing trains: those act as in evaluation."""
+        """Training mode, except for parts of which nothing trains: those act as in evaluation.
+
+        Vision tower and language layers, which have no dropout, count as training where a gradient
+        passes through them, so that gradient checkpointing reaches them.
+        """
         super().train(mode)
-        for part in self.parts():
-            if not any(parameter.requires_grad for parameter in part.parameters()):
-                part.eval()
+        eagle = self.backbone.model
+        language = eagle.language_model.model
+        passed = False
+        for part in (eagle.vision_model, eagle.mlp1, language.embed_tokens, *language.layers):
+            passed = passed or trains(part)
+            part.train(mode and passed)
+        for part in self.action_head.children():
+            part.train(mode and trains(part))
         return self
 
-    def parts(self) -> list[nn.Module]:
-        """Modules that are frozen or trained as a whole."""
-        eagle, head = self.backbone.model, self.action_head
-        language = eagle.language_model.model
-        return [eagle.vision_model, eagle.mlp1, *language.layers, *head.children()]
+
+def trains(module: nn.Module) -> bool:
+    """Whether any parameter of a module trains."""
+    return any(parameter.requires_grad for parameter in module.parameters())
