@@ -10,6 +10,7 @@ from small_groot import IMAGE, noise_for, small_config, small_inputs, small_mode
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError
+from robocache.policies.draws import Draws
 from robocache.policies.groot_n16 import BackboneFeatures, GrootConfig, GrootInputs, GrootN16
 from robocache.policies.groot_n16.dit import CrossContext
 from robocache.policies.groot_n16.vision import flatten_patches
@@ -175,19 +176,17 @@ def test_each_sample_uses_the_weights_of_its_embodiment(model: GrootN16) -> None
 
 def test_the_loss_follows_from_its_generator(model: GrootN16) -> None:
     inputs = small_inputs(model.config)
-    one, same, other = (
-        model.loss(inputs, torch.Generator().manual_seed(seed)).loss for seed in (3, 3, 4)
-    )
+    one, same, other = (model.loss(inputs, Draws.seeded(seed)).loss for seed in (3, 3, 4))
     assert torch.equal(one, same) and not torch.equal(one, other)
     features = model.backbone(inputs.input_ids, inputs.attention_mask, inputs.pixel_values)
-    known = model.loss(inputs, torch.Generator().manual_seed(3), features=features)
+    known = model.loss(inputs, Draws.seeded(3), features=features)
     assert torch.equal(known.loss, one)
 
 
 def test_only_what_the_mask_holds_counts(model: GrootN16) -> None:
     inputs = small_inputs(model.config)
     assert inputs.action_mask is not None
-    flow = model.loss(inputs, torch.Generator().manual_seed(3))
+    flow = model.loss(inputs, Draws.seeded(3))
     assert not flow.elements[inputs.action_mask == 0].any()
     expected = flow.elements.sum() / inputs.action_mask.sum()
     torch.testing.assert_close(flow.loss, expected)
@@ -197,7 +196,7 @@ def test_dropout_acts_in_training_only(model: GrootN16) -> None:
     inputs = small_inputs(model.config)
 
     def losses(net: GrootN16) -> list[Tensor]:
-        return [net.loss(inputs, torch.Generator().manual_seed(3)).loss for _ in range(2)]
+        return [net.loss(inputs, Draws.seeded(3)).loss for _ in range(2)]
 
     one, two = losses(model)
     assert torch.equal(one, two)
@@ -212,7 +211,7 @@ def test_dropped_states_are_the_learned_token() -> None:
     always, never = small_model(state_dropout_prob=1.0), small_model(state_dropout_prob=0.0)
 
     def loss(net: GrootN16, given: GrootInputs, state_dropout: bool = True) -> Tensor:
-        random = torch.Generator().manual_seed(3)
+        random = Draws.seeded(3)
         return net.loss(given, random, state_dropout=state_dropout).loss
 
     assert torch.equal(loss(always, inputs), loss(always, other))
@@ -226,8 +225,8 @@ def test_noise_on_states_is_for_training() -> None:
         diffusion_model_cfg=replace(small_config().diffusion_model_cfg, dropout=0.0),
     )
     inputs = small_inputs(noisy.config)
-    quiet = noisy.loss(inputs, torch.Generator().manual_seed(3)).loss
-    loud = noisy.train().loss(inputs, torch.Generator().manual_seed(3)).loss
+    quiet = noisy.loss(inputs, Draws.seeded(3)).loss
+    loud = noisy.train().loss(inputs, Draws.seeded(3)).loss
     assert not torch.equal(quiet, loud)
 
 
@@ -293,7 +292,7 @@ def test_calls_that_do_not_fit(model: GrootN16) -> None:
     inputs = small_inputs(model.config)
     features = model.encode(inputs)
     with pytest.raises(ShapeError, match="needs action"):
-        model.loss(replace(inputs, action=None), torch.Generator())
+        model.loss(replace(inputs, action=None), Draws.seeded(0))
     with pytest.raises(ShapeError, match=r"noise must be \(2, 6, 16\), got \(2, 5, 16\)"):
         model.sample(features, inputs.state, inputs.embodiment_id, noise_for(inputs)[:, :5])
     with pytest.raises(ConfigError, match="at least one step"):

@@ -13,6 +13,7 @@ from small_groot import noise_for, small_config, small_inputs, small_model
 from torch import Tensor, nn
 
 from robocache.core.errors import CheckpointError, ConfigError
+from robocache.policies.draws import Draws
 from robocache.policies.groot_n16 import GrootInputs, GrootN16
 from robocache.policies.groot_n16.lora import (
     LoraSettings,
@@ -42,7 +43,7 @@ def trained(model: GrootN16) -> set[str]:
 
 def backward(model: GrootN16, inputs: GrootInputs) -> Tensor:
     torch.manual_seed(5)  # dropout
-    loss = model.loss(inputs, torch.Generator().manual_seed(3)).loss
+    loss = model.loss(inputs, Draws.seeded(3)).loss
     loss.backward()
     return loss.detach()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robocache.core.errors import ConfigError
+from robocache.policies.groot_n16.lora import LoraSettings
 from robocache.policies.groot_n16.processing.embodiments import make_embodiment
 from robocache.policies.groot_n16.processing.modality import (
     ActionConfig,
@@ -16,7 +17,6 @@ from robocache.policies.groot_n16.processing.modality import (
     Representation,
 )
 from robocache.policies.groot_n16.processing.statistics import StatisticsPolicy
-from robocache.policies.groot_n16.tune import LoraSettings
 
 
 @dataclass(frozen=True)
