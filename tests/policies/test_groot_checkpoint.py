@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -329,3 +330,25 @@ def test_loading_holds_the_weights_once(model: GrootN16, tmp_path: Path) -> None
     frugal, wasteful = map(int, done.stdout.split())
     assert frugal < 1.1 * size
     assert wasteful > 1.5 * size
+
+
+@pytest.mark.slow
+def test_loading_the_released_size_holds_it_once(model: GrootN16, tmp_path: Path) -> None:
+    """6.6 GB in two files, as the public checkpoint has them."""
+    with torch.device("meta"):
+        whole = GrootN16(GrootConfig()).to(torch.bfloat16)
+    whole.to_empty(device="cpu")
+    whole.backbone.model.language_model.tie()
+    with torch.no_grad():
+        for number, parameter in enumerate(whole.parameters()):
+            parameter.fill_(number)
+    large, small = save(whole, tmp_path / "large"), save(model, tmp_path / "small")
+    del whole
+    assert json.loads((large / INDEX).read_text())["metadata"] == {"total_size": 6_573_217_664}
+    assert len(list(large.glob("*.safetensors"))) == 2
+    command = [sys.executable, "-c", MEASURE.rpartition("read, kept")[0], str(large), str(small)]
+    command[2] += "print(frugal)"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1.1 * 6_573_217_664
+    shutil.rmtree(large)
