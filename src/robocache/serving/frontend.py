@@ -16,8 +16,9 @@ MOST_AT_ONCE = 16
 """Messages taken in before answers are sent again."""
 FLUSH_MS = 1000
 """How long the last answers may take to leave when the socket is closed."""
-UNREAD = 4
-"""Messages kept for one connection in either direction; REQ clients have one."""
+UNREAD, UNSENT = 4, 256
+"""Messages kept for one connection. REQ clients have one; but an answer beyond the second is dropped,
+and libzmq counts those that have left only now and then, so that a small number would drop some."""
 
 
 class Frontend:
@@ -37,7 +38,7 @@ class Frontend:
         self._socket = self._context.socket(self._zmq.ROUTER)
         self._socket.setsockopt(self._zmq.MAXMSGSIZE, 2 * config.limits.message_bytes)
         self._socket.setsockopt(self._zmq.RCVHWM, UNREAD)
-        self._socket.setsockopt(self._zmq.SNDHWM, UNREAD)
+        self._socket.setsockopt(self._zmq.SNDHWM, UNSENT)
         address = f"tcp://{config.host}:{config.port or '*'}"
         try:
             self._socket.bind(address)

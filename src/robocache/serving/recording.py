@@ -1,8 +1,9 @@
 """Answered requests kept as episodes, one for each client and session, written by a thread.
 
 Streams have the names of the wire: the latest sample of every video and state, and for every action
-`NAME.chunk`, the (H, A) plan that was answered. Times are when the request reached the server: what
-the robot did with the plan, and when its sensors measured, the server does not know.
+`NAME.chunk`, the (H, A) plan that was answered, which became available when it was. Times are when
+the request reached the server: when sensors measured, and what the robot did with the plan, it does
+not know.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robocache.core.episode import Episode, Outcome, Provenance
-from robocache.core.errors import RoboCacheError
 from robocache.core.stream import Stream, StreamSpec
+from robocache.serving.protocol import ModalityConfig
 from robocache.serving.scan import MEBIBYTE
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,13 @@ Session = tuple[bytes, int]
 
 @dataclass(frozen=True)
 class Step:
-    """One row of an answered request: stream name -> sample."""
+    """One row of an answered request: stream name -> sample, when it came, how long it took."""
 
     session: Session
     instruction: str
     samples: Mapping[str, NDArray[Any]]
     time_ns: int
+    latency_s: float
 
     @property
     def nbytes(self) -> int:
@@ -65,6 +67,7 @@ class EpisodeLog:
 
     Args:
         write: given one or more finished episodes, in a thread of the log.
+        modalities: what the policy reads; nothing else is kept.
         actor: who acts, for their provenance: a checkpoint's hash.
         episode_bytes: an episode is written when it has so many bytes.
         total_bytes: of all episodes in the making and of what waits to be added to them.
@@ -75,6 +78,7 @@ class EpisodeLog:
     def __init__(
         self,
         write: Write,
+        modalities: Mapping[str, ModalityConfig],
         *,
         actor: str = "",
         episode_bytes: int = 64 * MEBIBYTE,
@@ -82,7 +86,8 @@ class EpisodeLog:
         idle_s: float = 60.0,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._write, self._actor, self._clock_ns = write, actor, clock_ns
+        self._write, self._modalities = write, modalities
+        self._actor, self._clock_ns = actor, clock_ns
         self._episode_bytes, self._total_bytes = episode_bytes, total_bytes
         self._idle_ns = int(1e9 * idle_s)
         self._open: OrderedDict[Session, _Open] = OrderedDict()  # the longest idle first
@@ -97,12 +102,22 @@ class EpisodeLog:
         self._thread.start()
 
     def answered(
-        self, client: bytes, observation: Mapping[str, Any], actions: Mapping[str, Any]
+        self,
+        client: bytes,
+        observation: Mapping[str, Any],
+        actions: Mapping[str, Any],
+        latency_s: float,
     ) -> None:
         """A request was answered; each of its rows is a step of an episode of its own."""
-        now = self._clock_ns()
-        for row, (instruction, samples) in enumerate(_rows(observation, actions)):
-            step = Step((client, row), instruction, samples, now)
+        came_ns = self._clock_ns() - int(1e9 * latency_s)
+        try:
+            rows = _rows(observation, actions, self._modalities)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            log.error("an answered request is not kept: its form is not known (%r)", error)
+            self.dropped += 1
+            return
+        for row, (instruction, samples) in enumerate(rows):
+            step = Step((client, row), instruction, samples, came_ns, latency_s)
             with self._lock:
                 full = self._held + step.nbytes > self._total_bytes
                 self.dropped += full
@@ -113,6 +128,16 @@ class EpisodeLog:
     def began(self, client: bytes) -> None:
         """The client begins a new episode."""
         self._events.put(client)
+
+    def gauges(self) -> dict[str, float]:
+        """Figures for the server's metrics."""
+        with self._lock:
+            return {
+                "episodes_written": self._written - self.failed,
+                "episodes_failed": self.failed,
+                "episode_steps_dropped": self.dropped,
+                "episode_bytes_held": self._held,
+            }
 
     def close(self) -> None:
         """Write what is open, and end the thread."""
@@ -134,16 +159,18 @@ class EpisodeLog:
         known.steps.append(step)
         known.nbytes += step.nbytes
         self._open.move_to_end(step.session)
-        idle = [
-            s for s, e in self._open.items() if e.steps[-1].time_ns < step.time_ns - self._idle_ns
-        ]
-        self._finish(idle)
+        while self._longest_idle().time_ns < step.time_ns - self._idle_ns:
+            self._finish([self._longest_idle().session])
         if known.nbytes >= self._episode_bytes:
             self._finish([step.session])
         with self._lock:
             crowded = self._held > self._total_bytes // 2
         if crowded and self._open:
-            self._finish([next(iter(self._open))])
+            self._finish([self._longest_idle().session])
+
+    def _longest_idle(self) -> Step:
+        """The last step of the episode that nothing was added to for longest."""
+        return next(iter(self._open.values())).steps[-1]
 
     def _finish(self, sessions: Sequence[Session]) -> None:
         for session in sessions:
@@ -152,7 +179,7 @@ class EpisodeLog:
             self._written += 1
             try:
                 self._write([_episode(key, ended.steps, self._actor)])
-            except RoboCacheError as error:
+            except Exception as error:  # noqa: BLE001  Serving goes on without this episode.
                 self.failed += 1
                 log.error("an episode of %d steps is lost: %s", len(ended.steps), error)
             with self._lock:
@@ -164,37 +191,38 @@ def _form(step: Step) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def _rows(
-    observation: Mapping[str, Any], actions: Mapping[str, Any]
+    observation: Mapping[str, Any],
+    actions: Mapping[str, Any],
+    modalities: Mapping[str, ModalityConfig],
 ) -> list[tuple[str, dict[str, NDArray[Any]]]]:
     """Instruction and samples of each row of an observation, nested or flat."""
     arrays: dict[str, NDArray[Any]] = {}
-    texts: list[str] = []
-    for modality, name, value in _named(observation):
-        if isinstance(value, np.ndarray):
+    for modality in ("video", "state"):
+        for name in modalities[modality].modality_keys if modality in modalities else ():
+            value = _found(observation, modality, name)
             arrays[f"{modality}.{name}" if name in arrays else name] = value[:, -1]
-        elif modality == "language" and not texts:
-            rows = [value] if isinstance(value, str) else value
-            texts = [row if isinstance(row, str) else row[0] for row in rows]
     for name, chunk in actions.items():
         arrays[f"{name.removeprefix('action.')}.chunk"] = np.asarray(chunk)
-    count = len(next(iter(arrays.values()), ()))
+    texts: Any = [""]
+    if "language" in modalities:
+        texts = _found(observation, "language", modalities["language"].modality_keys[0])
+    texts = [texts] if isinstance(texts, str) else texts
+    rows = len(next(iter(arrays.values()), ()))
     return [
-        (texts[row] if row < len(texts) else "", {name: a[row] for name, a in arrays.items()})
-        for row in range(count)
+        (
+            texts[row % len(texts)] if isinstance(texts[0], str) else texts[row][0],
+            {name: array[row] for name, array in arrays.items()},
+        )
+        for row in range(rows)
     ]
 
 
-def _named(observation: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-    """(modality, name, value) of an observation, nested or flat."""
-    found = []
-    for key, value in observation.items():
-        if isinstance(value, Mapping):
-            found += [(key, name, item) for name, item in value.items()]
-        else:
-            modality, dot, name = key.partition(".")
-            prefixed = dot and modality in ("video", "state")
-            found.append((modality, name, value) if prefixed else ("language", key, value))
-    return found
+def _found(observation: Mapping[str, Any], modality: str, name: str) -> Any:
+    """What an observation that a policy has accepted has under this name."""
+    nested = observation.get(modality)
+    if isinstance(nested, Mapping):
+        return nested[name]
+    return observation[name if modality == "language" else f"{modality}.{name}"]
 
 
 def _episode(key: str, steps: Sequence[Step], actor: str) -> Episode:
@@ -205,7 +233,9 @@ def _episode(key: str, steps: Sequence[Step], actor: str) -> Episode:
     streams = {}
     for name, sample in steps[0].samples.items():
         values = np.stack([step.samples[name] for step in steps])
-        streams[name] = Stream(values, times, StreamSpec(sample.shape, sample.dtype.name))
+        spec = StreamSpec(sample.shape, sample.dtype.name)
+        answered = times + [step.latency_s for step in steps]
+        streams[name] = Stream(values, times, spec, answered if name.endswith(".chunk") else None)
     return Episode(
         key=key,
         streams=streams,

@@ -38,11 +38,19 @@ class Record(Protocol):
     """Where answered requests are kept; must not block."""
 
     def answered(
-        self, client: bytes, observation: Any, actions: Mapping[str, NDArray[np.float32]]
+        self,
+        client: bytes,
+        observation: Any,
+        actions: Mapping[str, NDArray[np.float32]],
+        latency_s: float,
     ) -> None: ...
 
     def began(self, client: bytes) -> None:
         """The client begins a new episode."""
+        ...
+
+    def gauges(self) -> Mapping[str, float]:
+        """Figures for the metrics."""
         ...
 
 
@@ -125,9 +133,9 @@ class PolicyServer:
 
     def metrics_text(self) -> str:
         """Counters, latencies and what is under way, in the text format of Prometheus."""
-        return self.metrics.text(
-            {"queue_depth": len(self._waiting), "requests_under_way": self._waiting.under_way}
-        )
+        gauges = {"queue_depth": len(self._waiting), "requests_under_way": self._waiting.under_way}
+        recorded = {} if self._record is None else self._record.gauges()
+        return self.metrics.text({**gauges, **recorded})
 
     def _warm_up(self) -> None:
         """Ask once alone and once in the largest batch, and learn what comes back."""
@@ -230,11 +238,12 @@ class PolicyServer:
         if isinstance(result, tuple):
             reply = [result[0], {"seed": request.options["seed"], **result[1]}]
         front.send(request.client, self._packed(reply))
-        self.metrics.latency("total", self._clock() - request.arrived_s)
+        latency_s = self._clock() - request.arrived_s
+        self.metrics.latency("total", latency_s)
         if self._record is None or isinstance(result, Exception):
             return
         if isinstance(result, tuple):
-            self._record.answered(request.client, request.observation, result[0])
+            self._record.answered(request.client, request.observation, result[0], latency_s)
         else:
             self._record.began(request.client)
 
