@@ -17,8 +17,8 @@ MOST_AT_ONCE = 16
 FLUSH_MS = 1000
 """How long the last answers may take to leave when the socket is closed."""
 UNREAD, UNSENT = 4, 256
-"""Messages kept for one connection. REQ clients have one; but an answer beyond the second is dropped,
-and libzmq counts those that have left only now and then, so that a small number would drop some."""
+"""Messages kept for one connection. REQ clients have one; but answers above the second number are
+dropped, and libzmq hears only now and then that some have left, so a small one would lose some."""
 
 
 class Frontend:

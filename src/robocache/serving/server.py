@@ -167,6 +167,8 @@ class PolicyServer:
             self.metrics.request(request.endpoint if known else "unknown")
             self._authorize(request)
             if request.endpoint in ("get_action", "reset"):
+                if self._stopping.is_set():
+                    raise BusyError("the server is shutting down")
                 self._waiting.put(self._to_wait(client, request, arrived))
                 return
             reply = self._reply(request)

@@ -59,11 +59,9 @@ class WaitingRequests:
         """Add a request.
 
         Raises:
-            BusyError: too many wait, the client already has one under way, or the server stops.
+            BusyError: too many wait, or the client already has one under way.
         """
         with self._changed:
-            if self._closed:
-                raise BusyError("the server is shutting down")
             if request.client in self._under_way:
                 raise BusyError("this client already has a request under way")
             if len(self._queue) >= self._limit:
