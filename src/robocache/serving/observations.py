@@ -165,9 +165,11 @@ def _named(found: Mapping[str, Any], name: str, modality: str, reader: str) -> A
 def _texts(found: Mapping[str, Any], key: str, reads: Reads) -> list[str]:
     """One text per row, from B texts or B lists of one."""
     rows = _named(found, key, "language", reads.reader)
-    if isinstance(rows, str):
-        rows = [rows]
-    texts = [row[0] if isinstance(row, list | tuple) and len(row) == 1 else row for row in rows]
+    rows = [rows] if isinstance(rows, str) else rows
+    texts = [
+        row[0] if isinstance(row, list | tuple) and len(row) == 1 else row
+        for row in (rows if isinstance(rows, list | tuple) else [None])
+    ]
     if not all(isinstance(text, str) for text in texts):
         raise ObservationError(
             f"language {key!r}: expected one text per row, as B lists of one text"

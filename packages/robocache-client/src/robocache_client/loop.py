@@ -69,8 +69,9 @@ class Report:
 class ControlLoop:
     """Acts every `1 / rate_hz` seconds, counted from the start, so that delays do not add up.
 
-    It never waits for the policy: questions are asked in the background, every `ask_every_s` and as
-    soon as no chunk is left. While the server is away, the player holds or stops.
+    It never waits for the policy: questions are asked in the background, every `ask_every_s`, and
+    at once when no chunk is left, unless the last question failed. While the server is away, the
+    player holds or stops.
 
     Args:
         robot: what is driven.
@@ -106,6 +107,7 @@ class ControlLoop:
         self._clock, self._sleep = clock, sleep
         self._asked_s = -np.inf
         self._acted_s: float | None = None
+        self._failed = False
         self._stopped = False
         self.report = Report()
 
@@ -150,7 +152,8 @@ class ControlLoop:
         self.report.ticks += 1
         self._take_answer(now_s)
         due = now_s >= self._asked_s + self._ask_every_s - 1e-9
-        if self._asker.idle() and (due or self._player.over(now_s)):
+        hungry = self._player.over(now_s) and not self._failed
+        if self._asker.idle() and (due or hungry):
             observation = self._robot.observe()
             if self._asker.submit(observation, now_s):
                 self._asked_s = now_s
@@ -161,6 +164,7 @@ class ControlLoop:
         asked = self._asker.poll()
         if asked is None:
             return
+        self._failed = True
         if asked.actions is None:
             self.report.failed[type(asked.error).__name__] += 1
             return
@@ -169,6 +173,7 @@ class ControlLoop:
         except (ValueError, KeyError, IndexError):
             self.report.failed["BadAnswer"] += 1
             return
+        self._failed = False
         self.report.answered += 1
         self.report.stale += not taken
 
