@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_flow
 import zmq
 from running import Plus, running, seen
 
 import robocache_client
+import small_flow
 from robocache.core import Observation
 from robocache.serving import StreamPolicy
 from robocache_client import (

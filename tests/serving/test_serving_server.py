@@ -11,10 +11,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import small_flow
 import zmq
 from running import Plus, ask, client, hear, running, say, seen, sockets
 
+import small_flow
 from robocache.core.errors import ConfigError, ServingError
 from robocache.serving import Limits, PolicyServer, ServerConfig, StreamPolicy
 from robocache.serving.metrics_page import page

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_flow
 
+import small_flow
 from robocache.core import ActionChunk, Observation, StreamInput, StreamSpec
 from robocache.core.errors import ConfigError, ObservationError, PolicyError
 from robocache.datasets.resize import resize

@@ -216,6 +216,9 @@ def serve(
     record: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Keep requests and answers as episodes.")
     ] = None,
+    embodiment: Annotated[
+        str, typer.Option(metavar="TAG", help="Of a GR00T policy that knows several robots.")
+    ] = "",
     metrics_port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Also http://127.0.0.1:PORT/metrics."),
@@ -243,7 +246,10 @@ def serve(
         timeout_s=timeout_ms / 1000,
         limits=Limits(message_bytes=max_message_mb * MEBIBYTE),
     )
-    conclude("serve", run(policy, config, record=record, metrics_port=metrics_port))
+    conclude(
+        "serve",
+        run(policy, config, record=record, metrics_port=metrics_port, embodiment=embodiment),
+    )
 
 
 @app.command()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from robocache.cli.output import console, tell
 from robocache.cli.policies import is_outside, sound_checkpoint
 from robocache.core.episode import Episode
+from robocache.core.errors import ConfigError
 from robocache.datasets.resize import resize
 from robocache.datasets.shards import SUFFIX, write_shard
 from robocache.policies import load_policy, make_policy
@@ -20,9 +21,17 @@ from robocache.serving.metrics_page import metrics_page
 from robocache.serving.recording import EpisodeLog
 from robocache.serving.signals import stopping
 
+if TYPE_CHECKING:
+    from robocache.policies.groot_n16.policy import GrootPolicy
+
 
 def serve(
-    name: str, config: ServerConfig, *, record: Path | None, metrics_port: int | None
+    name: str,
+    config: ServerConfig,
+    *,
+    record: Path | None,
+    metrics_port: int | None,
+    embodiment: str = "",
 ) -> dict[str, Any]:
     """Serve a policy until Ctrl-C, SIGTERM or `kill`; what was served.
 
@@ -31,12 +40,13 @@ def serve(
         config: of the server.
         record: folder for episodes of what was asked and answered; None: nothing is kept.
         metrics_port: of http://127.0.0.1/metrics; None: none.
+        embodiment: of a GR00T policy that knows several; empty: the first.
 
     Raises:
         ConfigError, CheckpointError, IntegrityError: the policy cannot be found or is not sound.
         ServingError: an address cannot be listened on.
     """
-    policy, sha256 = served_policy(name)
+    policy, sha256 = served_policy(name, embodiment)
     with ExitStack() as stack:
         kept = None if record is None else stack.enter_context(episodes(record, policy, sha256))
         server = PolicyServer(policy, config, record=kept)
@@ -48,13 +58,22 @@ def serve(
     return {"policy": sha256, **server.metrics.totals()}
 
 
-def served_policy(name: str) -> tuple[ServedPolicy, str]:
+def served_policy(name: str, embodiment: str = "") -> tuple[ServedPolicy, str]:
     """A policy by any of its names, ready to be served, and the hash that identifies it."""
     if is_outside(name):
         policy, sha256 = make_policy(name)
         return StreamPolicy(policy, resize=resize), sha256
     path, sha256 = sound_checkpoint(RunStore(), name)
-    return StreamPolicy(load_policy(path), resize=resize), sha256
+    loaded = load_policy(path)
+    if loaded.kind == "groot_n16":
+        from robocache.policies.groot_n16.checkpoint import LICENSE_NOTICE
+        from robocache.serving.groot import ServedGroot
+
+        console.print(LICENSE_NOTICE)
+        return ServedGroot(cast("GrootPolicy", loaded), embodiment), sha256
+    if embodiment:
+        raise ConfigError(f"{name} knows no embodiments: leave --embodiment out")
+    return StreamPolicy(loaded, resize=resize), sha256
 
 
 @contextmanager

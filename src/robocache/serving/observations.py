@@ -174,4 +174,4 @@ def _texts(found: Mapping[str, Any], key: str, reads: Reads) -> list[str]:
         raise ObservationError(
             f"language {key!r}: expected one text per row, as B lists of one text"
         )
-    return texts
+    return [str(text) for text in texts]

@@ -113,7 +113,7 @@ class StreamPolicy:
         seeds = [
             seed
             for one, given in zip(seen, options, strict=True)
-            for seed in _seeds(given.get("seed", 0), one.rows)
+            for seed in seeds_of_rows(given.get("seed", 0), one.rows)
         ]
         chunks = iter(self._checked(self._policy.act(rows, seeds), len(rows)))
         return [
@@ -225,7 +225,7 @@ def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-def _seeds(seed: Any, rows: int) -> list[int]:
+def seeds_of_rows(seed: Any, rows: int) -> list[int]:
     """One seed per row: as given, or derived from the one that was given."""
     given = seed if isinstance(seed, list) else [seed]
     if not all(isinstance(one, int) for one in given) or len(given) not in (1, rows):
