@@ -6,17 +6,43 @@ Letters: B rows, T times, H horizon, D dimensions of a group.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robocache.core.errors import DataError, ObservationError, unknown_name
-from robocache.policies.groot_n16.policy import GrootPolicy
-from robocache.policies.groot_n16.processing.samples import Sample
 from robocache.serving.observations import Expected, Reads, Seen, read_observation
 from robocache.serving.protocol import ModalityConfig
 from robocache.serving.served import Answer
 from robocache.serving.stream_policy import seeds_of_rows
+
+Sample = dict[str, Any]
+"""video: view -> (T, H, W, 3) uint8; state: group -> (T, D); language: text."""
+
+
+class GroupedPolicy(Protocol):
+    """What is asked of a `GrootPolicy`."""
+
+    acting_as: str
+    rate_hz: float
+    execute_steps: int
+
+    def modalities(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of the embodiment that it acts as, as in processor_config.json."""
+        ...
+
+    def state_widths(self) -> Mapping[str, int]:
+        """State group -> D."""
+        ...
+
+    def act_as(self, embodiment: str) -> None: ...
+
+    def predict(
+        self, samples: Sequence[Any], seeds: Sequence[int]
+    ) -> Sequence[Mapping[str, NDArray[np.float32]]]:
+        """Of each sample: action group -> (H, D)."""
+        ...
 
 
 class ServedGroot:
@@ -32,28 +58,27 @@ class ServedGroot:
         ConfigError: there is no such embodiment.
     """
 
-    def __init__(self, policy: GrootPolicy, embodiment: str = "") -> None:
-        policy.acting_as = embodiment or policy.acting_as
-        self._policy, self._robot = policy, policy.robot
-        self._config = policy.processor.embodiments[policy.acting_as]
-        times = {n: len(getattr(self._config, n).delta_indices) for n in ("video", "state")}
-        self._language = self._config.language_key
+    def __init__(self, policy: GroupedPolicy, embodiment: str = "") -> None:
+        policy.act_as(embodiment or policy.acting_as)
+        self._policy = policy
+        self._modalities = {n: ModalityConfig(**one) for n, one in policy.modalities().items()}
+        video, state = self._modalities["video"], self._modalities["state"]
+        (self._language,) = self._modalities["language"].modality_keys
         self._reads = Reads(
             video={
-                view: Expected((times["video"], None, None, 3), ("uint8",))
-                for view in self._robot.settings.video
+                view: Expected((len(video.delta_indices), None, None, 3), ("uint8",))
+                for view in video.modality_keys
             },
             state={
-                key: Expected((times["state"], width), ("float32", "float64"))
-                for key, width in self._robot.state_widths(policy.specs).items()
+                key: Expected((len(state.delta_indices), width), ("float32", "float64"))
+                for key, width in policy.state_widths().items()
             },
             language=(self._language,),
             reader=f"embodiment {policy.acting_as}",
         )
 
     def modality_config(self) -> dict[str, ModalityConfig]:
-        plain = self._config.to_json()
-        return {name: ModalityConfig(**plain[name]) for name in plain}
+        return self._modalities
 
     def example(self) -> dict[str, Any]:
         return {**self._reads.example(), "language": {self._language: [["do nothing"]]}}
