@@ -8,7 +8,7 @@ from typing import Literal
 
 from robocache.core.errors import ConfigError
 from robocache.policies.groot_n16.lora import LoraSettings
-from robocache.policies.groot_n16.processing.embodiments import make_embodiment
+from robocache.policies.groot_n16.processing.embodiments import LANGUAGE_KEY, make_embodiment
 from robocache.policies.groot_n16.processing.modality import (
     ActionConfig,
     ActionFormat,
@@ -65,7 +65,8 @@ class EmbodimentSettings:
     """What the streams of a robot are to the network.
 
     The network gets views and groups in the order of the base's processor_config.json where that
-    has the same names for the embodiment, else in alphabetical order.
+    has the same names for the embodiment, else in alphabetical order; the instruction has the
+    base's key.
 
     Attributes:
         video: view -> stream.
@@ -114,6 +115,7 @@ class EmbodimentSettings:
             state=ordered("state"),
             action=ordered("action"),
             horizon=self.horizon,
+            language=LANGUAGE_KEY if known is None else known.language_key,
             video_indices=steps_before,
             state_indices=steps_before,
             action_configs={key: group.config() for key, group in self.action.items()},
