@@ -16,7 +16,7 @@ from robocache.cli.output import console
 from robocache.cli.policies import sound_checkpoint
 from robocache.cli.retention import in_bytes
 from robocache.cli.train_config import TrainConfig
-from robocache.cli.training_data import find_datasets, training_data, window_of
+from robocache.cli.training_data import find_datasets, training_data, windows_of
 from robocache.core.errors import ConfigError
 from robocache.datasets.cache import CacheInfo, list_caches, remove_cache
 from robocache.runs import RunStore
@@ -40,12 +40,12 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
         hold_out=config.hold_out,
         learned={},
     )
-    window = window_of(config.policy, start)
+    windows = data.windows_by_name(windows_of(config.policy, start))
     made = []
     for name, dataset in data.as_trained.items():
         folder = make_cache(
             dataset,
-            window,
+            windows[name],
             data.keys[name],
             quality=quality,
             workers=workers,

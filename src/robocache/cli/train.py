@@ -21,7 +21,7 @@ from robocache.cli.policies import sound_checkpoint
 from robocache.cli.preparing import prepare
 from robocache.cli.progress import console, progress
 from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
-from robocache.cli.training_data import find_datasets, training_data, window_of
+from robocache.cli.training_data import find_datasets, training_data, window_for, windows_of
 from robocache.core.errors import ConfigError
 from robocache.datasets import Loader, Reader
 from robocache.learning import train
@@ -116,14 +116,17 @@ def train_one(
     if processes.count > 1:
         threads["processes"] = processes.count
     setting = cache_setting(store, name, config)
-    data = data.cached(setting, window_of(config.policy, start), config.workers)
+    windows = windows_of(config.policy, start)
+    data = data.cached(setting, windows, config.workers)
     recorded = to_record_caches(recorded, data.caches)
     if validation is not None and not config.allow_training_episodes:
         data.read_all()
         require_unseen(data.learned, validation, validation.keys())
+    judged_as = ""
     if validation is not None and config.validation_as:
         member = members[config.validation_as]
         validation = seen(validation, member.rename, member.transforms)
+        judged_as = member.embodiment
     (seed,) = config.seeds
     begun: AbstractContextManager[Run | None] = nullcontext()
     if processes.first:
@@ -147,7 +150,8 @@ def train_one(
         if run is not None:
             console.print(f"run {run.id}: {data}")
             keep_training_episodes(run.folder, data.learned)
-        judge = judge_by(store, config.evaluate, policy, validation)
+        judged = window_for(windows, judged_as)
+        judge = judge_by(store, config.evaluate, judged, validation, judged_as)
         loader = Loader(
             table,
             config.trainer.batch_size,

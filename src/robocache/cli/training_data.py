@@ -16,7 +16,7 @@ from robocache.cli.mixture import Member, record_members, seen, source_of
 from robocache.cli.overlap import noted
 from robocache.cli.train_config import PolicyConfig
 from robocache.core.episode import Episode
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, unknown_name
 from robocache.core.statistics import Statistics, StreamStatistics
 from robocache.core.window import Window
 from robocache.datasets import Mixture, Reader, Source, WindowTable, compute_statistics
@@ -24,6 +24,8 @@ from robocache.datasets.cache import OpenCache
 from robocache.datasets.mixed_statistics import mix_statistics, mix_streams
 from robocache.datasets.statistics import dataset_statistics, relative_statistics
 from robocache.policies import load_policy
+from robocache.policies.groot_n16.policy import GrootPolicy
+from robocache.policies.groot_n16.settings import GrootSettings
 from robocache.runs import RunStore
 
 
@@ -62,10 +64,18 @@ class TrainingData:
         """Name -> dataset with all its episodes, renamed and transformed as they are trained on."""
         return {name: self._as_trained(name, dataset) for name, dataset in self.datasets.items()}
 
-    def cached(self, setting: CacheSetting, window: Window, workers: int) -> TrainingData:
+    def cached(
+        self, setting: CacheSetting, windows: Mapping[str, Window], workers: int
+    ) -> TrainingData:
         """The same, read from caches as far as there are any, see `caches_for`."""
-        caches = caches_for(setting, self.as_trained, self.keys, window, workers=workers)
+        seen_as = self.windows_by_name(windows)
+        caches = caches_for(setting, self.as_trained, self.keys, seen_as, workers=workers)
         return replace(self, caches=caches)
+
+    def windows_by_name(self, windows: Mapping[str, Window]) -> dict[str, Window]:
+        """Name of a dataset -> what its samples see and predict; see `windows_of`."""
+        tags = {name: member.embodiment for name, member in self.members.items()}
+        return {name: window_for(windows, tags.get(name, "")) for name in self.datasets}
 
     def read_all(self) -> None:
         """Read every episode, so that `learned` is whole."""
@@ -76,16 +86,17 @@ class TrainingData:
             for _ in episodes(self._noted(name)):
                 continue
 
-    def windows(self, window: Window) -> WindowTable | Mixture:
-        """The samples."""
-        tables = {name: self._windows(name, window) for name in self.datasets}
+    def windows(self, windows: Mapping[str, Window]) -> WindowTable | Mixture:
+        """The samples; see `windows_of`."""
+        seen_as = self.windows_by_name(windows)
+        tables = {name: self._windows(name, window) for name, window in seen_as.items()}
         if not self.members:
             return next(iter(tables.values()))
         sources = {
             name: Source(tables[name], member.weight, member.embodiment)
             for name, member in self.members.items()
         }
-        return Mixture(sources, window)
+        return Mixture(sources, alike=len(windows) == 1)
 
     def _windows(self, name: str, window: Window) -> WindowTable:
         if name in self.caches:
@@ -109,12 +120,18 @@ class TrainingData:
     def _prefix(self, name: str) -> str:
         return f"{name}/" if self.members else ""
 
-    def statistics(self, streams: Sequence[str]) -> Statistics:
-        """Statistics of the episodes as they are trained on; of a mixture see `mix_statistics`."""
-        parts = {name: self._statistics(name, streams) for name in self.datasets}
+    def statistics(self, streams: Sequence[str], names: Sequence[str] | None = None) -> Statistics:
+        """Statistics of the episodes as they are trained on; of a mixture see `mix_statistics`.
+
+        Args:
+            streams: of which.
+            names: of the datasets; None: all.
+        """
+        kept = list(self.datasets) if names is None else names
+        parts = {name: self._statistics(name, streams) for name in kept}
         if not self.members:
             return next(iter(parts.values()))
-        weights = {name: member.weight for name, member in self.members.items()}
+        weights = {name: self.members[name].weight for name in kept}
         return mix_statistics(parts, weights, self.fingerprint)
 
     def _statistics(self, name: str, streams: Sequence[str]) -> Statistics:
@@ -183,8 +200,10 @@ def training_data(
     return TrainingData(datasets, keys, members, learned)
 
 
-def window_of(policy: PolicyConfig | None, start: Path | None) -> Window:
-    """What a sample sees and predicts.
+def windows_of(policy: PolicyConfig | None, start: Path | None) -> dict[str, Window]:
+    """What samples see and predict: by embodiment, and under "" where a dataset names none.
+
+    Policies that see all robots alike have the one under "".
 
     Args:
         policy: what is trained, or
@@ -194,10 +213,29 @@ def window_of(policy: PolicyConfig | None, start: Path | None) -> Window:
         ConfigError: there is neither.
     """
     if start is not None:
-        return load_policy(start).window
+        loaded = load_policy(start)
+        own = loaded.windows if isinstance(loaded, GrootPolicy) else {}
+        return {"": loaded.window, **own}
     if policy is None:
         raise ConfigError("there is neither a policy nor init_from in the configuration")
-    return Window(policy.inputs, policy.action, policy.rate_hz, policy.network.horizon)
+    network = policy.network
+    if isinstance(network, GrootSettings):
+        own = network.windows(policy.inputs, policy.action, policy.rate_hz)
+        return {"": own[network.first], **own}
+    return {"": Window(policy.inputs, policy.action, policy.rate_hz, network.horizon)}
+
+
+def window_for(windows: Mapping[str, Window], embodiment: str) -> Window:
+    """What samples of an embodiment see and predict; see `windows_of`.
+
+    Raises:
+        ConfigError: the policy tells robots apart, and does not know this one.
+    """
+    if len(windows) == 1:
+        return windows[""]
+    if embodiment not in windows:
+        raise unknown_name("embodiment of the mixture", embodiment, filter(None, windows))
+    return windows[embodiment]
 
 
 def episodes(dataset: Reader) -> Iterator[Episode]:

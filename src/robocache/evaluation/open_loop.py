@@ -31,9 +31,10 @@ class OpenLoopConfig:
         seed: root seed of the draws.
         allow_training_episodes: also judge on what the policy was trained on.
         seen_as: name of the dataset of the mixture that the policy was trained on, as which these
-            recordings are opened, renamed and transformed; sets the two below.
+            recordings are opened, renamed and transformed; sets the three below.
         rename: old -> new name of streams.
         transforms: what is done to each episode in turn, after `rename`: name -> arguments.
+        embodiment: as which robot a policy that tells robots apart acts; empty: its first.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class OpenLoopConfig:
     seen_as: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
     transforms: tuple[Mapping[str, Any], ...] = ()
+    embodiment: str = ""
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.stride < 1:
