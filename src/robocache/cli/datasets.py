@@ -11,7 +11,7 @@ from robocache.cli.download import open_text
 from robocache.cli.skipped import open_skipping
 from robocache.core.errors import ConfigError, DataError, unknown_name
 from robocache.datasets import EpisodeStore, Reader, open_dataset
-from robocache.datasets.damaged import Needed
+from robocache.datasets.damaged import EVERYTHING, Needed
 from robocache.datasets.reader import OnError, is_uri
 from robocache.datasets.skipping import SoundEpisodes
 from robocache.rollouts import read_rows
@@ -67,7 +67,7 @@ def find_dataset(
     options: Mapping[str, Any] | None = None,
     *,
     on_error: str = "raise",
-    needed: Needed | None = None,
+    needed: Needed = EVERYTHING,
 ) -> Reader:
     """The dataset made by the run called `text`, or at the path or URI `text`.
 
@@ -76,7 +76,7 @@ def find_dataset(
             among them goes over the other one.
         on_error: `skip` leaves out damaged episodes, and says so. A run has none: it is refused as
             a whole if any file of it is not as it was recorded.
-        needed: what must be readable of an episode; None: everything.
+        needed: what must be readable of an episode.
 
     Raises:
         ConfigError: neither a run that made episodes nor a path; or its reader has no such options.

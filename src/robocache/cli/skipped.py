@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from robocache.cli.download import open_text
+from robocache.cli.download import download_bar
 from robocache.cli.mixture import Member
 from robocache.cli.output import console
 from robocache.cli.progress import progress
 from robocache.core.window import Window
 from robocache.datasets import Reader
-from robocache.datasets.damaged import Needed
+from robocache.datasets.damaged import EVERYTHING, Needed
 from robocache.datasets.reader import is_uri
 from robocache.datasets.skipping import SoundEpisodes, open_sound
 
 
-def open_skipping(text: str, options: Mapping[str, Any], needed: Needed | None) -> SoundEpisodes:
+def open_skipping(text: str, options: Mapping[str, Any], needed: Needed) -> SoundEpisodes:
     """A dataset without the episodes that cannot be read; says in a line what was left out."""
-    if is_uri(text):
-        open_text(text, options)  # so that it comes here, with its progress
-    with progress("looking for damage", "episodes") as say:
-        found = open_sound(
-            text, options=options, needed=needed, progress=lambda done, of: say(done, of, "")
-        )
+    with download_bar() if is_uri(text) else nullcontext() as bar:
+        coming = {} if bar is None else {"progress": bar}
+        with progress("looking for damage", "episodes") as say:
+            found = open_sound(
+                text,
+                options={**coming, **options},
+                needed=needed,
+                progress=lambda done, of: say(done, of, ""),
+            )
     if found.skipped:
         console.print(found.summary(), markup=False)
     return found
@@ -38,7 +42,7 @@ def needed_by(
         rename, transforms: how the episodes are seen, as in a `Member`.
     """
     if transforms:
-        return Needed()
+        return EVERYTHING
     before = {new: old for old, new in rename.items()}
     names = dict.fromkeys([*(view.stream for view in window.inputs), window.action])
     return Needed(tuple(before.get(name, name) for name in names))

@@ -6,7 +6,7 @@ sound, or holds a picture that cannot be decoded: wherever training on it would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from robocache.core.errors import CorruptFileError, DataError
 from robocache.datasets.aligned import checked_stream
 from robocache.datasets.damaged_kept import KeptFaults
 from robocache.datasets.guarded import SECONDS, decode_all, guarded
-from robocache.datasets.reader import Reader, open_dataset
+from robocache.datasets.reader import Reader
 
 Progress = Callable[[int, int], None]
 """Called with episodes done, and episodes in all."""
@@ -40,6 +40,9 @@ class Needed:
         return self.pictures and (self.streams is None or stream in self.streams)
 
 
+EVERYTHING = Needed()
+
+
 class Looked(NamedTuple):
     """An episode that was looked at, of how many, and why it cannot be read; None: it can."""
 
@@ -49,13 +52,12 @@ class Looked(NamedTuple):
 
 
 def find_faults(
-    path: str | Path,
+    opener: Callable[[], Reader],
     place: Path,
-    format: str,
-    options: Mapping[str, Any],
     needed: Needed,
     progress: Progress | None = None,
     *,
+    how: Sequence[Any] = (),
     seconds: float = SECONDS,
 ) -> dict[str, DataError | None]:
     """Key -> why an episode cannot be read, or None, of every episode that was looked at.
@@ -64,21 +66,22 @@ def find_faults(
     kept below the home until a file of the dataset changes; what a stopped search found, too.
 
     Args:
-        path, format, options: as in `open_dataset`.
-        place: where the files lie.
+        opener: opens the dataset; can be sent to another process.
+        place: where its files lie.
         needed: what must be readable.
         progress: told how far it is.
+        how: how the dataset is opened, as plain data.
         seconds: that a library may take for one file at once.
 
     Raises:
-        RoboCacheError: as `open_dataset`.
+        RoboCacheError: as `opener`.
         CorruptFileError: the process ended, and no file can be blamed.
     """
-    kept = KeptFaults(place, [format, dict(options), needed.streams, needed.pictures])
+    kept = KeptFaults(place, [*how, needed.streams, needed.pictures])
     if kept.complete:
         return kept.faults
     ended: CorruptFileError | None = None
-    search = guarded(_look_over, path, format, dict(options), needed, kept.faults, seconds=seconds)
+    search = guarded(_look_over, place, opener, needed, kept.faults, seconds=seconds)
     try:
         for found in search:
             if isinstance(found, CorruptFileError):
@@ -97,14 +100,13 @@ def find_faults(
 
 
 def _look_over(
-    path: str | Path,
-    format: str,
-    options: dict[str, Any],
+    _: Path,
+    opener: Callable[[], Reader],
     needed: Needed,
     known: Mapping[str, DataError | None],
 ) -> Iterator[Looked]:
     """Every episode that is not known yet, then an end without a key."""
-    dataset = open_dataset(path, format, **options)
+    dataset = opener()
     keys = dataset.keys()
     for key in keys:
         if key not in known:

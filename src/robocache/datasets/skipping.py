@@ -7,13 +7,14 @@ same order every time. A file that breaks afterwards is an error as ever.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from robocache.core.episode import Episode
 from robocache.core.errors import CorruptFileError, DataError
-from robocache.datasets.damaged import Needed, Progress, find_faults
+from robocache.datasets.damaged import EVERYTHING, Needed, Progress, find_faults
 from robocache.datasets.damaged_kept import from_json, to_json
 from robocache.datasets.reader import Reader, is_uri, open_dataset
 from robocache.datasets.views import View
@@ -87,7 +88,7 @@ def open_sound(
     format: str = "auto",
     options: Mapping[str, Any] | None = None,
     *,
-    needed: Needed | None = None,
+    needed: Needed = EVERYTHING,
     progress: Progress | None = None,
 ) -> SoundEpisodes:
     """A dataset without the episodes that cannot be read; see `find_faults`.
@@ -96,19 +97,16 @@ def open_sound(
 
     Args:
         path, format, options: as in `open_dataset`.
-        needed: what must be readable of an episode; None: everything.
+        needed: what must be readable of an episode.
         progress: told how far it is.
 
     Raises:
         CorruptFileError: no episode is left.
         RoboCacheError: as `open_dataset`.
     """
-    given = dict(options or {})
-    needed = needed or Needed()
-    place = _downloaded(str(path), format, given) if is_uri(path) else Path(path)
-    sent = {name: value for name, value in given.items() if name != "progress"}
-    faults = find_faults(path, place, format, sent, needed, progress)
-    source = open_dataset(path, format, **given)
+    opener, place, how = _opener(path, format, dict(options or {}))
+    faults = find_faults(opener, place, needed, progress, how=how)
+    source = opener()
     keys = source.keys()
     if not faults.keys() >= set(keys):
         raise CorruptFileError("changed while it was looked over: open it again", file=place)
@@ -142,10 +140,19 @@ def _within(place: Path, error: DataError) -> str:
     return str(from_json(told))
 
 
-def _downloaded(uri: str, format: str, options: Mapping[str, Any]) -> Path:
-    """Where what is needed of a dataset from elsewhere lies, once it is here."""
-    from robocache.datasets.remote import download
+def _opener(
+    path: str | Path, format: str, options: dict[str, Any]
+) -> tuple[Callable[[], Reader], Path, list[Any]]:
+    """What opens a dataset, also in another process; where it lies; how it is opened, as data.
 
-    names = ("episodes", "split", "revision", "storage_options", "progress")
-    given = {name: options[name] for name in names if name in options}
-    return download(uri, format=format, **given).path
+    One from elsewhere is brought here first.
+    """
+    if not is_uri(path):
+        return partial(open_dataset, path, format, **options), Path(path), [format, options]
+    from robocache.datasets.remote import download, open_download
+
+    names = ("episodes", "revision", "storage_options", "progress")
+    given = {name: options.pop(name) for name in names if name in options}
+    came = download(str(path), format=format, split=options.get("split"), **given)
+    how = [format, options, came.keys, given.get("episodes")]
+    return partial(open_download, came, format, options), came.path, how
