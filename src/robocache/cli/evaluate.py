@@ -230,13 +230,12 @@ def evaluate_recordings(
     if config.seen_as:
         asked = {**asked, **settings_of_member(store, sha256, config)}
         config = build(OpenLoopConfig, asked)
-    window = Window(loaded.inputs, loaded.action, loaded.rate_hz, loaded.config.horizon)
     dataset = find_dataset(
         store,
         config.dataset,
         config.dataset_options,
         on_error=config.on_error,
-        needed=needed_by(window, config.rename, config.transforms),
+        needed=needed_by(loaded.window, config.rename, config.transforms),
     )
     known = dataset.keys()
     keys = list(config.episodes) or known
