@@ -122,7 +122,7 @@ def evaluate(
         raise typer.BadParameter("a slot's rule asks for episodes, not for --open-loop")
     if open_loop:
         made, measured = verbs.evaluate_recordings(RunStore(), policy, overrides or [], name)
-        conclude("eval", {**results.run(made), **measured.to_json()})
+        conclude("eval", {**results.run(made), **results.skipped(made), **measured.to_json()})
         return
     judged = verbs.evaluate_closed_loop(RunStore(), policy, overrides or [], name, slot=slot)
     verbs.print_closed_loop(judged.result())

@@ -10,7 +10,8 @@ import torch
 
 from robocache.cli.progress import console
 from robocache.cli.train_config import PolicyConfig, TrainConfig
-from robocache.cli.training_data import TrainingData, windows_of
+from robocache.cli.training_data import TrainingData
+from robocache.cli.windows_seen import windows_of
 from robocache.core.errors import ConfigError
 from robocache.core.seeding import derive_seed
 from robocache.core.statistics import Statistics

@@ -7,25 +7,22 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from robocache.cli.caching import CacheSetting, caches_for
 from robocache.cli.datasets import find_dataset, keep_keys
 from robocache.cli.mixture import Member, record_members, seen, source_of
 from robocache.cli.overlap import noted
-from robocache.cli.train_config import PolicyConfig
+from robocache.cli.skipped import needed_as
+from robocache.cli.train_config import TrainConfig
+from robocache.cli.windows_seen import window_for
 from robocache.core.episode import Episode
-from robocache.core.errors import ConfigError, unknown_name
+from robocache.core.errors import ConfigError
 from robocache.core.statistics import Statistics, StreamStatistics
 from robocache.core.window import Window
 from robocache.datasets import Mixture, Reader, Source, WindowTable, compute_statistics
 from robocache.datasets.cache import OpenCache
 from robocache.datasets.mixed_statistics import mix_statistics, mix_streams
 from robocache.datasets.statistics import dataset_statistics, relative_statistics
-from robocache.policies import load_policy
-from robocache.policies.groot_n16.policy import GrootPolicy
-from robocache.policies.groot_n16.settings import GrootSettings
 from robocache.runs import RunStore
 
 
@@ -158,18 +155,38 @@ class TrainingData:
 
 
 def find_datasets(
-    store: RunStore, dataset: str | None, options: Mapping[str, Any], members: Mapping[str, Member]
+    store: RunStore,
+    config: TrainConfig,
+    members: Mapping[str, Member],
+    windows: Mapping[str, Window],
 ) -> tuple[dict[str, Reader], dict[str, str]]:
     """Name -> dataset to train on, and role -> what it was called on the command line.
 
     Args:
-        dataset, options: where there is one dataset, and the options of its reader.
+        config: names the dataset, where there is one.
         members: where several are mixed.
+        windows: what of an episode must be readable, where damaged ones are skipped; see
+            `windows_of`.
     """
-    if dataset is not None:
-        found = find_dataset(store, dataset, options)
-        return {found.name: found}, {"dataset": dataset}
-    datasets = {name: find_dataset(store, m.dataset, m.options) for name, m in members.items()}
+    if config.dataset is not None:
+        found = find_dataset(
+            store,
+            config.dataset,
+            config.dataset_options,
+            on_error=config.on_error,
+            needed=needed_as(None, windows),
+        )
+        return {found.name: found}, {"dataset": config.dataset}
+    datasets = {
+        name: find_dataset(
+            store,
+            member.dataset,
+            member.options,
+            on_error=member.on_error or config.on_error,
+            needed=needed_as(member, windows),
+        )
+        for name, member in members.items()
+    }
     return datasets, {source_of(name): m.dataset for name, m in members.items()}
 
 
@@ -198,44 +215,6 @@ def training_data(
         if not keys[name]:
             raise ConfigError(f"{name} has no episode left to train on")
     return TrainingData(datasets, keys, members, learned)
-
-
-def windows_of(policy: PolicyConfig | None, start: Path | None) -> dict[str, Window]:
-    """What samples see and predict: by embodiment, and under "" where a dataset names none.
-
-    Policies that see all robots alike have the one under "".
-
-    Args:
-        policy: what is trained, or
-        start: the checkpoint that it starts from.
-
-    Raises:
-        ConfigError: there is neither.
-    """
-    if start is not None:
-        loaded = load_policy(start)
-        own = loaded.windows if isinstance(loaded, GrootPolicy) else {}
-        return {"": loaded.window, **own}
-    if policy is None:
-        raise ConfigError("there is neither a policy nor init_from in the configuration")
-    network = policy.network
-    if isinstance(network, GrootSettings):
-        own = network.windows(policy.inputs, policy.action, policy.rate_hz)
-        return {"": own[network.first], **own}
-    return {"": Window(policy.inputs, policy.action, policy.rate_hz, network.horizon)}
-
-
-def window_for(windows: Mapping[str, Window], embodiment: str) -> Window:
-    """What samples of an embodiment see and predict; see `windows_of`.
-
-    Raises:
-        ConfigError: the policy tells robots apart, and does not know this one.
-    """
-    if len(windows) == 1:
-        return windows[""]
-    if embodiment not in windows:
-        raise unknown_name("embodiment of the mixture", embodiment, filter(None, windows))
-    return windows[embodiment]
 
 
 def episodes(dataset: Reader) -> Iterator[Episode]:
