@@ -11,6 +11,7 @@ import pytest
 import torch
 from picture_episodes import WINDOW, EpisodeList, picture_dataset, picture_episode
 
+from robocache.core import StreamInput, Window
 from robocache.core.errors import ConfigError, ShapeError
 from robocache.datasets import Loader, Mixture, Source, WindowTable
 from robocache.datasets.action_space import ActionConversion, PoseColumns
@@ -146,3 +147,51 @@ def test_a_saved_state_of_other_weights_is_refused():
     state = Loader(Mixture(tables), 4, seed=1).state_dict()
     with pytest.raises(ConfigError, match="cannot resume the loader: samples"):
         Loader(Mixture({"a": (tables["a"], 2), "b": tables["b"]}), 4, seed=1).load_state_dict(state)
+
+
+def test_unlike_robots_keep_windows_of_their_own():
+    """Other names, rates, horizons: each window is that of its own table, whatever the part."""
+    own = Window((StreamInput("robot/camera"),), "robot/action", 5.0, 2)
+    tables = {
+        "arm": WindowTable(picture_dataset("arm", (5, 4)), WINDOW),
+        "hand": WindowTable(picture_dataset("hand", (6,), names=RENAMED), own),
+    }
+    sources = {name: Source(table, embodiment=name) for name, table in tables.items()}
+    with pytest.raises(ConfigError, match="see or predict different things"):
+        Mixture(sources)
+    with pytest.raises(ConfigError, match="see or predict different things"):
+        Mixture({n: Source(t, embodiment="same") for n, t in tables.items()}, alike=False)
+    mixture = Mixture(sources, alike=False)
+    rows = np.array([10, 2, 14, 2, 8])
+    batch = mixture.batch(rows)
+    assert batch.embodiments == ["hand", "arm", "hand", "arm", "arm"]
+    assert batch.instructions == ["do hand-0", "do arm-0", "do hand-0", "do arm-0", "do arm-1"]
+    windows = [
+        window
+        for part in batch.split(2)
+        for window in part.to(torch.device("cpu"))._each(torch.clone).windows()
+    ]
+    assert [int(window.index[0]) for window in windows] == rows.tolist()
+    for row, window in zip(rows.tolist(), windows, strict=True):
+        name, inner = ("hand", row - 9) if row >= 9 else ("arm", row)
+        alone = tables[name].batch(np.array([inner]))
+        assert window.values.keys() == alone.values.keys() and window.embodiments == [name]
+        assert all(torch.equal(window.values[n], alone.values[n]) for n in alone.values)
+        assert torch.equal(window.actions, alone.actions)
+        assert torch.equal(window.action_valid, alone.action_valid)
+    loader = Loader(mixture, 4, seed=1, workers=1)
+    again = Loader(mixture, 4, seed=1)
+    with loader:
+        for _ in range(3):
+            read, here = next(loader), next(again)
+            assert read.index.tolist() == here.index.tolist()
+            for one, two in zip(read.windows(), here.windows(), strict=True):
+                assert all(torch.equal(one.values[n], two.values[n]) for n in two.values)
+
+
+def test_the_windows_of_a_batch_are_its_rows(mixture):
+    batch = mixture.batch(np.array([0, 31, 5]))
+    for row, window in enumerate(batch.windows()):
+        assert window.index.tolist() == [batch.index[row]]
+        assert torch.equal(window.values["state"][0], batch.values["state"][row])
+        assert window.embodiments == [batch.embodiments[row]]

@@ -11,11 +11,11 @@ from robocache.cli.collect import SensorsConfig, make_plan, plan_of_today
 from robocache.cli.configuration import build
 from robocache.cli.content import KnownRun
 from robocache.cli.datasets import EPISODES, find_dataset
-from robocache.cli.mixture import read_members, source_of, validation_options
+from robocache.cli.mixture import read_members, source_of, validation_options, window_for
 from robocache.cli.policies import find_policy, sound_checkpoint
 from robocache.cli.skipped import needed_as, needed_by
 from robocache.cli.train_config import from_record
-from robocache.cli.windows_seen import window_for, windows_of
+from robocache.cli.windows_seen import windows_of
 from robocache.core.errors import CheckpointError, ConfigError
 from robocache.datasets import Reader
 from robocache.datasets.damaged import Needed

@@ -14,6 +14,7 @@ from yaml import YAMLError
 from robocache.cli.configuration import build
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, unknown_name
+from robocache.core.window import Window
 from robocache.datasets import Reader
 from robocache.datasets.mixture import Transform
 from robocache.datasets.transforms import find_transform
@@ -96,6 +97,19 @@ def read_members(mixture: Mapping[str, Any]) -> dict[str, Member]:
         except ConfigError as error:
             raise ConfigError(f"mixture.{name}: {error}") from None
     return members
+
+
+def window_for(windows: Mapping[str, Window], embodiment: str) -> Window:
+    """What samples of an embodiment see and predict; see `windows_seen`.
+
+    Raises:
+        ConfigError: the policy tells robots apart, and does not know this one.
+    """
+    if len(windows) == 1:
+        return windows[""]
+    if embodiment not in windows:
+        raise unknown_name("embodiment of the mixture", embodiment, filter(None, windows))
+    return windows[embodiment]
 
 
 def record_members(members: Mapping[str, Member], fingerprints: Mapping[str, str]) -> Any:

@@ -7,10 +7,9 @@ from contextlib import nullcontext
 from typing import Any
 
 from robocache.cli.download import download_bar
-from robocache.cli.mixture import Member
+from robocache.cli.mixture import Member, window_for
 from robocache.cli.output import console
 from robocache.cli.progress import progress
-from robocache.cli.windows_seen import window_for
 from robocache.core.window import Window
 from robocache.datasets import Reader
 from robocache.datasets.damaged import EVERYTHING, Needed

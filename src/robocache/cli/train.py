@@ -20,6 +20,7 @@ from robocache.cli.mixture import (
     source_of,
     take_mixture_file,
     validation_options,
+    window_for,
 )
 from robocache.cli.output import be_silent
 from robocache.cli.overlap import keep_training_episodes, learned_before, require_unseen
@@ -29,7 +30,7 @@ from robocache.cli.progress import console, progress
 from robocache.cli.skipped import needed_as, told_of_skipped
 from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
 from robocache.cli.training_data import find_datasets, training_data
-from robocache.cli.windows_seen import window_for, windows_of
+from robocache.cli.windows_seen import windows_of
 from robocache.core.errors import ConfigError
 from robocache.datasets import Loader, Reader
 from robocache.learning import train

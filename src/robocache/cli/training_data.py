@@ -10,11 +10,10 @@ from functools import cached_property
 
 from robocache.cli.caching import CacheSetting, caches_for
 from robocache.cli.datasets import find_dataset, keep_keys
-from robocache.cli.mixture import Member, record_members, seen, source_of
+from robocache.cli.mixture import Member, record_members, seen, source_of, window_for
 from robocache.cli.overlap import noted
 from robocache.cli.skipped import needed_as
 from robocache.cli.train_config import TrainConfig
-from robocache.cli.windows_seen import window_for
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError
 from robocache.core.statistics import Statistics, StreamStatistics

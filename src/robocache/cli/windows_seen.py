@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from robocache.cli.train_config import PolicyConfig
-from robocache.core.errors import ConfigError, unknown_name
+from robocache.core.errors import ConfigError
 from robocache.core.window import Window
 from robocache.policies import load_policy
 from robocache.policies.groot_n16.policy import GrootPolicy
@@ -36,16 +35,3 @@ def windows_of(policy: PolicyConfig | None, start: Path | None) -> dict[str, Win
         own = network.windows(policy.inputs, policy.action, policy.rate_hz)
         return {"": own[network.first], **own}
     return {"": Window(policy.inputs, policy.action, policy.rate_hz, network.horizon)}
-
-
-def window_for(windows: Mapping[str, Window], embodiment: str) -> Window:
-    """What samples of an embodiment see and predict; see `windows_of`.
-
-    Raises:
-        ConfigError: the policy tells robots apart, and does not know this one.
-    """
-    if len(windows) == 1:
-        return windows[""]
-    if embodiment not in windows:
-        raise unknown_name("embodiment of the mixture", embodiment, filter(None, windows))
-    return windows[embodiment]
