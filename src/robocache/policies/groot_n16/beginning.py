@@ -66,8 +66,9 @@ def begin(
     chosen: dict[str, EmbodimentStatistics] = {}
     origin: dict[str, dict[str, str]] = {}
     known = _processor(settings, folder)
-    width = int(np.prod(specs[action].shape))
     for tag, robot in settings.embodiments.items():
+        own = Robot(tag, robot, int(np.prod(specs[action].shape)))
+        own.check({view.stream: view.seen(specs[view.stream]) for view in inputs})
         found = None
         if robot.statistics != "pretrained":
             if tag not in data:
@@ -75,8 +76,7 @@ def begin(
             steps = steps_before(inputs, rate_hz)
             config = robot.config(tag, steps, known.embodiments.get(tag))
             parts = [
-                compute_statistics(config, episode_groups(table, Robot(tag, robot, width)))
-                for table, _ in data[tag]
+                compute_statistics(config, episode_groups(table, own)) for table, _ in data[tag]
             ]
             found = merge_statistics(parts, [weight for _, weight in data[tag]], tag)
         made = choose_statistics(

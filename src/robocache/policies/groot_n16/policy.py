@@ -65,9 +65,6 @@ class GrootPolicy(nn.Module):
         self.action, self.rate_hz, self.statistics = action, rate_hz, statistics
         width = int(np.prod(specs[action].shape))
         self.robots = {tag: Robot(tag, s, width) for tag, s in settings.embodiments.items()}
-        seen = {view.stream: self.specs[view.stream] for view in inputs}
-        for robot in self.robots.values():
-            robot.check({v.stream: v.seen(seen[v.stream]) for v in inputs})
         self.acting_as = next(iter(self.robots))
         self.eval()
 
