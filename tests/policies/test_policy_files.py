@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_flow
 
+import small_flow
 from robocache.core.errors import CheckpointError, ConfigError
 from robocache.policies import load_policy, make_policy, save_policy
 
