@@ -135,3 +135,12 @@ def test_what_the_hub_refuses(hub: Hub) -> None:
     hub.gated = True
     with pytest.raises(ConfigError, match="accept its conditions"):
         opened(hub)
+
+
+def test_damaged_episodes_of_what_came_are_skipped(hub: Hub) -> None:
+    video_file(hub.folder, 1).write_bytes(b"no video")
+    with pytest.warns(UserWarning, match="1 of 2 episodes are damaged and skipped"):
+        part = opened(hub, episodes="0:2", on_error="skip")
+    assert part.keys() == ["episode_000000"]
+    assert part.fingerprint != opened(hub, episodes="0:2").fingerprint
+    assert len(hub.served) == len(set(hub.served))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -313,3 +315,12 @@ def test_the_default_is_the_released_size() -> None:
     assert round(count / 1e9, 3) == 2.976
     assert sum(p.numel() for p in model.action_head.model.parameters()) == 1_091_722_240
     assert small_config().text_config.vocab_size > IMAGE
+
+
+def test_importing_it_is_light() -> None:
+    """transformers takes seconds; what only names the package does not wait for it."""
+    names = ("loading", "saving", "lora", "tune", "oracle")
+    imports = ", ".join(f"robocache.policies.groot_n16.{name}" for name in names)
+    code = f"import sys, {imports}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"transformers", "peft", "huggingface_hub"} & set(done.stdout.split())

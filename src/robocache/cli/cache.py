@@ -15,6 +15,7 @@ from robocache.cli.mixture import read_members, take_mixture_file
 from robocache.cli.output import console
 from robocache.cli.policies import sound_checkpoint
 from robocache.cli.retention import in_bytes
+from robocache.cli.skipped import skipped_field
 from robocache.cli.train_config import TrainConfig
 from robocache.cli.training_data import find_datasets, training_data, window_of
 from robocache.core.errors import ConfigError
@@ -31,8 +32,9 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
     config, _ = load("train", TrainConfig, overrides, file)
     store = RunStore()
     members = read_members(config.mixture)
-    datasets, _ = find_datasets(store, config.dataset, config.dataset_options, members)
     start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
+    window = window_of(config.policy, start)
+    datasets, _ = find_datasets(store, config, members, window)
     data = training_data(
         datasets,
         members,
@@ -40,7 +42,6 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
         hold_out=config.hold_out,
         learned={},
     )
-    window = window_of(config.policy, start)
     made = []
     for name, dataset in data.as_trained.items():
         folder = make_cache(
@@ -54,7 +55,7 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
         (cache,) = (one for one in list_caches() if one.folder == folder)
         console.print(f"{name}: {in_bytes(cache.size_bytes())} in {folder}")
         made.append(_plain(cache))
-    return {"caches": made}
+    return {"caches": made, **skipped_field(datasets.values())}
 
 
 def show() -> dict[str, Any]:

@@ -27,11 +27,13 @@ def convert(
     codec: str = "auto",
     crf: int = 30,
     robot: str | None = None,
+    on_error: str = "raise",
 ) -> dict[str, Any]:
     """Write a dataset in another format; what was done, as plain data.
 
     Args:
         source: a folder, or the name of a collection; so in all verbs here.
+        on_error: `raise` at an episode that cannot be read, or `skip` such; so in all verbs here.
         destination: the new folder.
         to: "lerobot" or "episodes".
         fps: rate of a LeRobot folder; None: the one that all streams have.
@@ -46,7 +48,7 @@ def convert(
         video=VideoSettings(codec=codec, crf=crf),
         streams=tuple(streams) or None,
     )
-    return _write(_open(source), destination, Target(to, settings))
+    return _write(_open(source, on_error), destination, Target(to, settings))
 
 
 def merge(
@@ -56,9 +58,10 @@ def merge(
     prefix: bool = False,
     to: str | None = None,
     fps: float | None = None,
+    on_error: str = "raise",
 ) -> dict[str, Any]:
     """Write several datasets with the same streams as one; `prefix` names <dataset>/<key>."""
-    datasets = [_open(source) for source in sources]
+    datasets = [_open(source, on_error) for source in sources]
     if not datasets:
         raise ConfigError("name the datasets to merge after the new folder")
     target = _target(datasets[0], to, fps)
@@ -73,9 +76,10 @@ def split(
     *,
     to: str | None = None,
     fps: float | None = None,
+    on_error: str = "raise",
 ) -> dict[str, Any]:
     """Write parts of a dataset, named "train=0.9" (a share) or "train=90" (a number)."""
-    dataset = _open(source)
+    dataset = _open(source, on_error)
     target = _target(dataset, to, fps)
     made = editing.split(dataset, Path(destination), parse_parts(parts), target)
     told = {n: _told(part, str(Path(destination) / n), target) for n, part in made.items()}
@@ -95,11 +99,12 @@ def trim(
     action: str = "action",
     to: str | None = None,
     fps: float | None = None,
+    on_error: str = "raise",
 ) -> dict[str, Any]:
     """Take the first `start` and last `end` seconds off, and what is `idle` at both ends."""
     if not start and not end and idle is None:
         raise ConfigError("say what to trim: start, end (seconds) or idle (norm of the action)")
-    dataset = _open(source)
+    dataset = _open(source, on_error)
     view = editing.trim(dataset, start_s=start, end_s=end, idle=idle, action=action)
     return _write(view, destination, _target(dataset, to, fps))
 
@@ -111,9 +116,10 @@ def delete(
     *,
     to: str | None = None,
     fps: float | None = None,
+    on_error: str = "raise",
 ) -> dict[str, Any]:
     """Leave out the episodes with these keys, or keys like these (`episode_00001*`)."""
-    dataset = _open(source)
+    dataset = _open(source, on_error)
     view = editing.delete(dataset, keys)
     console.print(f"{len(dataset) - len(view)} of {len(dataset)} episodes are left out")
     return _write(view, destination, _target(dataset, to, fps))
@@ -126,9 +132,10 @@ def rename(
     *,
     to: str | None = None,
     fps: float | None = None,
+    on_error: str = "raise",
 ) -> dict[str, Any]:
     """Call streams otherwise: "old=new"."""
-    dataset = _open(source)
+    dataset = _open(source, on_error)
     pairs = dict(_pair(text, "OLD=NEW") for text in names)
     view = editing.rename(dataset, pairs)
     return _write(view, destination, _target(dataset, to, fps))
@@ -160,8 +167,8 @@ def _pair(text: str, form: str) -> tuple[str, str]:
     return left, right
 
 
-def _open(source: str) -> Reader:
-    return find_dataset(RunStore(), source)
+def _open(source: str, on_error: str) -> Reader:
+    return find_dataset(RunStore(), source, on_error=on_error)
 
 
 def _target(dataset: Reader, to: str | None, fps: float | None) -> Target:

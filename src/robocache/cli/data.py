@@ -25,6 +25,7 @@ from robocache.cli.sample import Sample, sample_all, sample_first
 from robocache.core import Episode
 from robocache.core.errors import ConfigError, CorruptFileError, DataError
 from robocache.datasets import EpisodeStore, Reader
+from robocache.datasets.damaged_kept import to_json
 from robocache.datasets.guarded import guarded_problems
 from robocache.datasets.reader import is_uri
 from robocache.evaluation.contact_sheet import ContactSheet
@@ -195,10 +196,4 @@ def _plain(problem: Problem) -> dict[str, Any]:
     kind = type(problem).__name__
     if isinstance(problem, Inconsistency):
         return {**asdict(problem), "kind": kind}
-    return {
-        "file": problem.file,
-        "episode": problem.episode,
-        "stream": problem.stream,
-        "kind": kind,
-        "problem": problem.problem,
-    }
+    return to_json(problem)

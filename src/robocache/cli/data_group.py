@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from robocache.cli.options import PROBLEMS, Json, Overrides
+from robocache.cli.options import PROBLEMS, Json, OnError, Overrides
 from robocache.cli.output import conclude
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and make new ones of them.")
@@ -94,6 +94,7 @@ def stats(
     ] = None,
     option: ReaderOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the figures.")] = None,
+    on_error: OnError = "raise",
     json: Json = False,
 ) -> None:
     """Mean, spread, range and quantiles, without decoding a picture; kept for the next time.
@@ -105,7 +106,7 @@ def stats(
     from robocache.cli.statistics import stats as run
 
     relative = None if relative_to is None else Relative(relative_to, action, horizon, rate)
-    made = run(source, stream or (), relative, reader_options(option or ()), out)
+    made = run(source, stream or (), relative, reader_options(option or ()), out, on_error)
     conclude("data stats", made)
 
 
@@ -122,6 +123,7 @@ def convert(
     codec: Annotated[str, typer.Option(help="LeRobot: auto, av1 or h264.")] = "auto",
     crf: Annotated[int, typer.Option(help="LeRobot: quality of video, lower is better.")] = 30,
     robot: Annotated[str | None, typer.Option(help="LeRobot: robot type.")] = None,
+    on_error: OnError = "raise",
     json: Json = False,
 ) -> None:
     """Write any dataset as LeRobot v3.0 or as episodes of this project.
@@ -140,6 +142,7 @@ def convert(
         codec=codec,
         crf=crf,
         robot=robot,
+        on_error=on_error,
     )
     conclude("data convert", made)
 
@@ -153,12 +156,15 @@ def merge(
     ] = False,
     to: To = None,
     fps: Fps = None,
+    on_error: OnError = "raise",
     json: Json = False,
 ) -> None:
     """Several datasets of the same streams as one."""
     from robocache.cli.convert import merge as run
 
-    conclude("data merge", run(destination, sources, prefix=prefix, to=to, fps=fps))
+    conclude(
+        "data merge", run(destination, sources, prefix=prefix, to=to, fps=fps, on_error=on_error)
+    )
 
 
 @data_app.command()
@@ -168,6 +174,7 @@ def split(
     parts: Annotated[list[str], typer.Option("--parts", help="train=0.9,val=0.1, or numbers.")],
     to: To = None,
     fps: Fps = None,
+    on_error: OnError = "raise",
     json: Json = False,
 ) -> None:
     """Parts in which no two hold the same episode, by content.
@@ -176,7 +183,7 @@ def split(
     """
     from robocache.cli.convert import split as run
 
-    conclude("data split", run(source, destination, parts, to=to, fps=fps))
+    conclude("data split", run(source, destination, parts, to=to, fps=fps, on_error=on_error))
 
 
 @data_app.command()
@@ -191,12 +198,23 @@ def trim(
     action: Annotated[str, typer.Option(help="The action, for --idle.")] = "action",
     to: To = None,
     fps: Fps = None,
+    on_error: OnError = "raise",
     json: Json = False,
 ) -> None:
     """Episodes without their beginnings and ends."""
     from robocache.cli.convert import trim as run
 
-    made = run(source, destination, start=start, end=end, idle=idle, action=action, to=to, fps=fps)
+    made = run(
+        source,
+        destination,
+        start=start,
+        end=end,
+        idle=idle,
+        action=action,
+        to=to,
+        fps=fps,
+        on_error=on_error,
+    )
     conclude("data trim", made)
 
 
@@ -207,12 +225,13 @@ def delete(
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or patterns with *.")],
     to: To = None,
     fps: Fps = None,
+    on_error: OnError = "raise",
     json: Json = False,
 ) -> None:
     """All episodes but these, in a new folder."""
     from robocache.cli.convert import delete as run
 
-    conclude("data delete", run(source, destination, keys, to=to, fps=fps))
+    conclude("data delete", run(source, destination, keys, to=to, fps=fps, on_error=on_error))
 
 
 @data_app.command()
@@ -222,12 +241,13 @@ def rename(
     names: Annotated[list[str], typer.Argument(metavar="OLD=NEW...", help="Names of streams.")],
     to: To = None,
     fps: Fps = None,
+    on_error: OnError = "raise",
     json: Json = False,
 ) -> None:
     """The same episodes with other names of streams, in a new folder."""
     from robocache.cli.convert import rename as run
 
-    conclude("data rename", run(source, destination, names, to=to, fps=fps))
+    conclude("data rename", run(source, destination, names, to=to, fps=fps, on_error=on_error))
 
 
 @data_app.command()

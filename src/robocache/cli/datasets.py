@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from robocache import runs
 from robocache.cli.download import open_text
+from robocache.cli.skipped import open_skipping
 from robocache.core.errors import ConfigError, DataError, unknown_name
 from robocache.datasets import EpisodeStore, Reader, open_dataset
-from robocache.datasets.reader import is_uri
+from robocache.datasets.damaged import EVERYTHING, Needed
+from robocache.datasets.reader import OnError, is_uri
+from robocache.datasets.skipping import SoundEpisodes
 from robocache.rollouts import read_rows
 from robocache.runs import RunRecord, RunStore
 
@@ -58,11 +61,22 @@ def recorded_episodes(record: RunRecord) -> Path:
     return folder
 
 
-def find_dataset(store: RunStore, text: str, options: Mapping[str, Any] | None = None) -> Reader:
+def find_dataset(
+    store: RunStore,
+    text: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    on_error: str = "raise",
+    needed: Needed = EVERYTHING,
+) -> Reader:
     """The dataset made by the run called `text`, or at the path or URI `text`.
 
     Args:
-        options: given to its reader, e.g. {"split": "train"}; see `open_dataset`.
+        options: given to its reader, e.g. {"split": "train"}; see `open_dataset`. An `on_error`
+            among them goes over the other one.
+        on_error: `skip` leaves out damaged episodes, and says so. A run has none: it is refused as
+            a whole if any file of it is not as it was recorded.
+        needed: what must be readable of an episode.
 
     Raises:
         ConfigError: neither a run that made episodes nor a path; or its reader has no such options.
@@ -70,8 +84,14 @@ def find_dataset(store: RunStore, text: str, options: Mapping[str, Any] | None =
         IntegrityError: the run that made it is not as it was recorded.
     """
     record = recorded(store, text)
-    if record is None:
-        found = open_text(text, options or {})
+    options = dict(options or {})
+    on_error = options.pop("on_error", on_error)
+    if on_error not in get_args(OnError):
+        raise unknown_name("on_error", on_error, get_args(OnError))
+    if record is None and on_error == "skip":
+        found: Reader = open_skipping(text, options, needed)
+    elif record is None:
+        found = open_text(text, options)
     else:
         if options:
             raise ConfigError(f"dataset {text!r} is a run: its reader takes no options ({options})")
@@ -99,7 +119,10 @@ def find_dataset(store: RunStore, text: str, options: Mapping[str, Any] | None =
 
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as a manifest keeps them: those about datasets only where they were given."""
-    return {k: value for k, value in settings.items() if value or k not in _ONLY_IF_GIVEN}
+    kept = {k: value for k, value in settings.items() if value or k not in _ONLY_IF_GIVEN}
+    if kept.get("on_error") == "raise":
+        del kept["on_error"]
+    return kept
 
 
 _ONLY_IF_GIVEN = (
@@ -122,11 +145,14 @@ def keep_keys(dataset: Reader, *, require_success: bool, hold_out: tuple[str, ..
     Raises:
         ConfigError: a key to hold out does not exist.
     """
-    keys = dataset.keys()
+    keys, whole = dataset.keys(), dataset
+    if isinstance(dataset, SoundEpisodes):
+        whole = dataset.source
+    known = whole.keys()
     for key in hold_out:
-        if key not in keys:
-            raise unknown_name(f"episode of {dataset.name} to hold out", key, keys)
+        if key not in known:
+            raise unknown_name(f"episode of {dataset.name} to hold out", key, known)
     kept = [key for key in keys if key not in hold_out]
-    if require_success and isinstance(dataset, EpisodeStore):
-        kept = [key for key in kept if dataset.record(key)["outcome"]["success"] is not False]
+    if require_success and isinstance(whole, EpisodeStore):
+        kept = [key for key in kept if whole.record(key)["outcome"]["success"] is not False]
     return kept

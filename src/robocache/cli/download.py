@@ -23,7 +23,7 @@ def open_text(text: str, options: Mapping[str, Any]) -> Reader:
     """The dataset at a path, or at a URI: then with a bar while it is downloaded."""
     if not is_uri(text):
         return open_dataset(text, **options)
-    with _bar() as say:
+    with download_bar() as say:
         return open_dataset(text, **{"progress": say, **options})
 
 
@@ -43,7 +43,7 @@ def download(
     """
     if not is_uri(uri):
         raise ConfigError(f"{uri} is no URI; expected hf://OWNER/NAME, gs://... or the like")
-    with _bar() as say:
+    with download_bar() as say:
         came = fetch(
             uri, episodes=episodes, split=split, revision=revision, progress=say, check=check
         )
@@ -79,7 +79,7 @@ def _size(path: Path, name: str) -> int:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def download_bar() -> Iterator[Progress]:
     """A progress bar that counts megabytes."""
     with progress("download", "MB") as say:
         yield lambda done, total, words: say(done // MEGABYTE, -(-total // MEGABYTE), words)

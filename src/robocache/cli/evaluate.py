@@ -22,8 +22,10 @@ from robocache.cli.mixture import seen, settings_of_member
 from robocache.cli.overlap import require_unseen, training_episodes
 from robocache.cli.policies import find_policy, is_outside, sound_checkpoint
 from robocache.cli.progress import console, progress
+from robocache.cli.skipped import needed_by, told_of_skipped
 from robocache.core.errors import ConfigError, unknown_name
 from robocache.datasets import WindowTable
+from robocache.datasets.skipping import SoundEpisodes
 from robocache.envs import simulator_assets
 from robocache.evaluation.closed_loop import ClosedLoopResult, summarise
 from robocache.evaluation.open_loop import (
@@ -228,10 +230,18 @@ def evaluate_recordings(
     if config.seen_as:
         asked = {**asked, **settings_of_member(store, sha256, config)}
         config = build(OpenLoopConfig, asked)
-    dataset = find_dataset(store, config.dataset, config.dataset_options)
+    dataset = find_dataset(
+        store,
+        config.dataset,
+        config.dataset_options,
+        on_error=config.on_error,
+        needed=needed_by(loaded.window, config.rename, config.transforms),
+    )
     known = dataset.keys()
     keys = list(config.episodes) or known
     for key in keys:
+        if isinstance(dataset, SoundEpisodes) and key in dataset.damaged:
+            raise dataset.damaged[key]
         if key not in known:
             raise unknown_name(f"episode of {dataset.name}", key, known)
     if not config.allow_training_episodes:
@@ -248,6 +258,7 @@ def evaluate_recordings(
         datasets={dataset.name: dataset.fingerprint},
         sources={"dataset": config.dataset},
         seeds=[config.seed],
+        skipped=told_of_skipped({"dataset": dataset}),
     ) as run:
         file = run.folder / "open_loop.json"
         if run.complete:

@@ -11,10 +11,14 @@ from robocache.cli.collect import SensorsConfig, make_plan, plan_of_today
 from robocache.cli.configuration import build
 from robocache.cli.content import KnownRun
 from robocache.cli.datasets import EPISODES, find_dataset
-from robocache.cli.mixture import source_of, validation_options
+from robocache.cli.mixture import read_members, source_of, validation_options
 from robocache.cli.policies import find_policy, sound_checkpoint
+from robocache.cli.skipped import needed_as, needed_by
+from robocache.cli.train_config import from_record
+from robocache.cli.training_data import window_of
 from robocache.core.errors import CheckpointError, ConfigError
 from robocache.datasets import Reader
+from robocache.datasets.damaged import Needed
 from robocache.datasets.reader import is_uri
 from robocache.rollouts import PolicySource, RolloutPlan
 from robocache.runs import RunStore, home, verify_checkpoint
@@ -52,15 +56,16 @@ def find_inputs(store: RunStore, original: KnownRun) -> Inputs:
         source, sha256 = _find_policy(store, original, config["policy"])
         changed = next(differences(config["policy"], sha256, f"source of {source.name}"), None)
         return Inputs(plan=plan, source=source, difference=changed, drift=drift)
+    wanted = [config["policy"]] if verb == "open-loop" else config["init_from"]
+    checkpoints = [_find_checkpoint(store, original, sha256) for sha256 in wanted]
+    checkpoint = next(iter(checkpoints), None)
     found = {}
-    for read in _recorded_datasets(original):
+    for read in _recorded_datasets(original, checkpoint):
         found[read.role] = _find_dataset(store, original, read)
         name = f"{read.role} {found[read.role].name}, fingerprint"
         changed = next(differences(read.fingerprint, found[read.role].fingerprint, name), None)
         if changed is not None:
             return Inputs(difference=changed)
-    wanted = [config["policy"]] if verb == "open-loop" else config["init_from"]
-    checkpoints = [_find_checkpoint(store, original, sha256) for sha256 in wanted]
     validation = found.pop("validation", None)
     mixture = config.get("mixture")
     return Inputs(
@@ -68,7 +73,7 @@ def find_inputs(store: RunStore, original: KnownRun) -> Inputs:
         if mixture
         else {found["dataset"].name: found["dataset"]},
         validation=validation,
-        checkpoint=next(iter(checkpoints), None),
+        checkpoint=checkpoint,
     )
 
 
@@ -80,22 +85,44 @@ class _Read:
     name: str
     fingerprint: str
     options: Mapping[str, Any]
+    on_error: str
+    needed: Needed
 
 
-def _recorded_datasets(original: KnownRun) -> list[_Read]:
+def _recorded_datasets(original: KnownRun, checkpoint: Path | None) -> list[_Read]:
+    """What was read by a training, or of recordings by a checkpoint."""
     manifest, config = original.manifest, original.config
-    if config.get("mixture"):
+    on_error = config.get("on_error", "raise")
+    if original.manifest["verb"] == "open-loop":
+        (name,) = manifest["datasets"]
+        window = window_of(None, checkpoint)
+        needed = needed_by(window, config.get("rename", {}), config.get("transforms", ()))
+        options = config.get("dataset_options", {})
+        return [_Read("dataset", name, config["dataset"], options, on_error, needed)]
+    window = window_of(from_record(config).policy, checkpoint)
+    members = read_members(config.get("mixture", {}))
+    if members:
         read = [
-            _Read(role, manifest["sources"][role], member["dataset"], member.get("options", {}))
-            for name, member in config["mixture"].items()
+            _Read(
+                role,
+                manifest["sources"][role],
+                member.dataset,
+                member.options,
+                member.on_error or on_error,
+                needed_as(member, window),
+            )
+            for name, member in members.items()
             for role in [source_of(name)]
         ]
     else:
         (name,) = manifest["datasets"]
-        read = [_Read("dataset", name, config["dataset"], config.get("dataset_options", {}))]
+        needed = needed_as(None, window)
+        options = config.get("dataset_options", {})
+        read = [_Read("dataset", name, config["dataset"], options, on_error, needed)]
     if config.get("validation"):
         place, options = manifest["sources"]["validation"], validation_options(config)
-        read.append(_Read("validation", place, config["validation"], options))
+        needed = needed_as(members.get(config.get("validation_as", "")), window)
+        read.append(_Read("validation", place, config["validation"], options, on_error, needed))
     return read
 
 
@@ -128,7 +155,10 @@ def _find_dataset(store: RunStore, original: KnownRun, read: _Read) -> Reader:
     path = Path(manifest["directory"], source)
     if is_uri(source) or path.exists():
         places.append(source if is_uri(source) else str(path))
-    found = [find_dataset(store, place, read.options) for place in places]
+    found = [
+        find_dataset(store, place, read.options, on_error=read.on_error, needed=read.needed)
+        for place in places
+    ]
     for dataset in found:
         if dataset.fingerprint == read.fingerprint:
             return dataset

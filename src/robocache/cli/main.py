@@ -9,6 +9,7 @@ output any more. With `--json` they are the same.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -123,7 +124,7 @@ def evaluate(
         raise typer.BadParameter("a slot's rule asks for episodes, not for --open-loop")
     if open_loop:
         made, measured = verbs.evaluate_recordings(RunStore(), policy, overrides or [], name)
-        conclude("eval", {**results.run(made), **measured.to_json()})
+        conclude("eval", {**results.run(made), **results.skipped(made), **measured.to_json()})
         return
     judged = verbs.evaluate_closed_loop(RunStore(), policy, overrides or [], name, slot=slot)
     verbs.print_closed_loop(judged.result())
@@ -186,6 +187,71 @@ def rollback(
     from robocache.cli.slots import rollback as run
 
     conclude("rollback", results.move(run(slot)))
+
+
+@app.command()
+def serve(
+    policy: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Run, run@step, slot:NAME, folder, hash, or module:name."
+        ),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than 127.0.0.1 need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 5555,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ROBOCACHE_TOKEN",
+            show_envvar=True,
+            help="What clients must send as api_token; others can read a command line.",
+        ),
+    ] = None,
+    max_batch: Annotated[int, typer.Option(min=1, help="Clients answered together.")] = 8,
+    timeout_ms: Annotated[
+        int, typer.Option(min=1, help="Requests that waited longer are refused.")
+    ] = 10_000,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 64,
+    max_message_mb: Annotated[int, typer.Option(min=1, help="Size of a request.")] = 64,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep requests and answers as episodes.")
+    ] = None,
+    embodiment: Annotated[
+        str, typer.Option(metavar="TAG", help="Of a GR00T policy that knows several robots.")
+    ] = "",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Also http://127.0.0.1:PORT/metrics."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Let robots ask a policy, in the protocol of GR00T's clients, until Ctrl-C.
+
+    robocache serve mt10
+
+    robocache serve slot:production --record served --metrics-port 9100
+
+    ROBOCACHE_TOKEN=... robocache serve mt10 --host 0.0.0.0
+    """
+    from robocache.cli.serve import serve as run
+    from robocache.serving import Limits, ServerConfig
+    from robocache.serving.scan import MEBIBYTE
+
+    config = ServerConfig(
+        host=host,
+        port=port,
+        token=token,
+        max_batch=max_batch,
+        queue=queue,
+        timeout_s=timeout_ms / 1000,
+        limits=Limits(message_bytes=max_message_mb * MEBIBYTE),
+    )
+    conclude(
+        "serve",
+        run(policy, config, record=record, metrics_port=metrics_port, embodiment=embodiment),
+    )
 
 
 @app.command()
@@ -280,7 +346,7 @@ def main() -> None:
         traceback.print_exc()
         code = _told(error, str(error), UNFORESEEN)
     if code == INTERRUPTED:  # typer itself turns Ctrl-C into this status
-        _say_how_to_go_on(shlex.join(["robocache", *sys.argv[1:]]))
+        _say_how_to_go_on(shlex.join(["robocache", *_without_token(sys.argv[1:])]))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -288,6 +354,15 @@ def _told(error: Exception | type, message: str, code: int) -> int:
     kind = error if isinstance(error, type) else type(error)
     tell("error", type=kind.__name__, message=message, code=code)
     return code
+
+
+def _without_token(arguments: list[str]) -> list[str]:
+    """These arguments, without the word that is nobody's business."""
+    kept = [re.sub(r"^--token=.*", "--token=...", word, flags=re.DOTALL) for word in arguments]
+    return [
+        "..." if before == "--token" else word
+        for before, word in zip(["", *kept], kept, strict=False)
+    ]
 
 
 def _say_how_to_go_on(command: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -37,6 +37,7 @@ class Member:
         transforms: what is done to each episode in turn, after `rename`: name -> arguments, with a
             name in `robocache.datasets.transforms.TRANSFORMS` or `module:attribute`.
         hold_out: keys of episodes not to train on.
+        on_error: `raise` or `skip` damaged episodes; "": as the run does.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class Member:
     rename: Mapping[str, str] = field(default_factory=dict)
     transforms: tuple[Mapping[str, Any], ...] = ()
     hold_out: tuple[str, ...] = ()
+    on_error: Literal["", "raise", "skip"] = ""
 
 
 def seen(

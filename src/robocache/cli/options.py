@@ -21,3 +21,6 @@ Json = Annotated[
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would go.")]
+OnError = Annotated[
+    str, typer.Option("--on-error", help="raise at a damaged episode, or skip such episodes.")
+]

@@ -13,6 +13,7 @@ from robocache.runs import (
     Run,
     RunStore,
     latest_checkpoint,
+    read_manifest,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ def run(made: Run) -> dict[str, Any]:
     return {"run": record.id, "folder": record.folder, "status": record.status}
 
 
+def skipped(made: Run) -> dict[str, Any]:
+    """What was left out of the datasets that a run read; nothing where that was not asked for."""
+    manifest = read_manifest(made.folder)
+    return {"skipped": manifest["skipped"]} if "skipped" in manifest else {}
+
+
 def collection(made: Run) -> dict[str, Any]:
     store = RunStore()
     tasks: dict[str, dict[str, int]] = {}
@@ -40,7 +47,12 @@ def collection(made: Run) -> dict[str, Any]:
 
 def training(made: Run) -> dict[str, Any]:
     path = latest_checkpoint(made.folder)
-    return {**run(made), **RunStore().get(made.id).metrics, "checkpoint_folder": path}
+    return {
+        **run(made),
+        **skipped(made),
+        **RunStore().get(made.id).metrics,
+        "checkpoint_folder": path,
+    }
 
 
 def judged(found: Judged) -> dict[str, Any]:

@@ -13,10 +13,12 @@ import numpy as np
 from robocache.cli.datasets import find_dataset
 from robocache.cli.output import console
 from robocache.cli.progress import progress
+from robocache.cli.skipped import skipped_field
 from robocache.core.errors import ConfigError
 from robocache.core.statistics import Statistics, StreamStatistics
 from robocache.core.window import StreamInput, Window
 from robocache.datasets import Reader
+from robocache.datasets.damaged import Needed
 from robocache.datasets.statistics import (
     dataset_relative_statistics,
     dataset_statistics,
@@ -66,6 +68,7 @@ def stats(
     relative: Relative | None,
     options: Mapping[str, Any],
     out: Path | None,
+    on_error: str = "raise",
 ) -> dict[str, Any]:
     """Print statistics of a dataset; the same as plain data.
 
@@ -75,12 +78,15 @@ def stats(
         relative: what else is told.
         options: for its reader.
         out: a file for the plain data.
+        on_error: `raise` at an episode that cannot be read, or `skip` such episodes.
 
     Raises:
         ConfigError: no such dataset, it has no episodes, or the options are wrong.
         DataError: an episode cannot be read.
     """
-    dataset = find_dataset(RunStore(), text, options)
+    named = [*streams, *((relative.reference, relative.action) if relative and streams else ())]
+    needed = Needed(tuple(dict.fromkeys(named)) or None, pictures=False)
+    dataset = find_dataset(RunStore(), text, options, on_error=on_error, needed=needed)
     if not len(dataset):
         raise ConfigError(f"{dataset.name} has no episodes")
     names = list(streams) or [n for n, s in dataset[0].streams.items() if gets_statistics(s)]
@@ -102,7 +108,7 @@ def stats(
     for name in names:
         if name not in together:
             console.print(f"{name}: pictures get no statistics", markup=False)
-    plain = Statistics(together, found.fingerprint).to_json()
+    plain = {**Statistics(together, found.fingerprint).to_json(), **skipped_field([dataset])}
     if out is not None:
         atomic_write(out, json.dumps(plain, indent=1).encode())
         console.print(f"written to {out}", markup=False)

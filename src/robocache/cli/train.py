@@ -14,12 +14,19 @@ from robocache.cli.caching import CacheSetting
 from robocache.cli.configuration import load
 from robocache.cli.datasets import find_dataset, require_sound
 from robocache.cli.judging import judge_by
-from robocache.cli.mixture import read_members, seen, take_mixture_file, validation_options
+from robocache.cli.mixture import (
+    read_members,
+    seen,
+    source_of,
+    take_mixture_file,
+    validation_options,
+)
 from robocache.cli.output import be_silent
 from robocache.cli.overlap import keep_training_episodes, learned_before, require_unseen
 from robocache.cli.policies import sound_checkpoint
 from robocache.cli.preparing import prepare
 from robocache.cli.progress import console, progress
+from robocache.cli.skipped import needed_as, told_of_skipped
 from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
 from robocache.cli.training_data import find_datasets, training_data, window_of
 from robocache.core.errors import ConfigError
@@ -45,12 +52,19 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
                 raise ConfigError(f"{text}: init_from keeps the policy of its checkpoint")
     store = RunStore()
     members = read_members(config.mixture)
-    datasets, sources = find_datasets(store, config.dataset, config.dataset_options, members)
+    start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
+    window = window_of(config.policy, start)
+    datasets, sources = find_datasets(store, config, members, window)
     validation = None
     if config.validation is not None:
-        validation = find_dataset(store, config.validation, validation_options(plain))
+        validation = find_dataset(
+            store,
+            config.validation,
+            validation_options(plain),
+            on_error=config.on_error,
+            needed=needed_as(members.get(config.validation_as), window),
+        )
         sources["validation"] = config.validation
-    start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
     if start is not None:
         sources["checkpoint"] = str(start)
     recorded = to_record(plain, datasets, members, start, validation)
@@ -115,6 +129,9 @@ def train_one(
     threads = {"torch": torch.get_num_threads()}
     if processes.count > 1:
         threads["processes"] = processes.count
+    roles = {source_of(name) if members else "dataset": one for name, one in datasets.items()}
+    if validation is not None:
+        roles["validation"] = validation
     setting = cache_setting(store, name, config)
     data = data.cached(setting, window_of(config.policy, start), config.workers)
     recorded = to_record_caches(recorded, data.caches)
@@ -136,6 +153,7 @@ def train_one(
             datasets=data.fingerprints,
             threads=threads,
             sources=sources,
+            skipped=told_of_skipped(roles),
         )
     with begun as run:
         if processes.share(None if run is None else run.complete):

@@ -15,6 +15,7 @@ from robocache.core.errors import ConfigError, unknown_name
 from robocache.core.window import StreamInput
 from robocache.datasets import Reader
 from robocache.datasets.cache import OpenCache
+from robocache.datasets.reader import OnError
 from robocache.learning import TrainerConfig
 from robocache.policies import FlowConfig
 from robocache.policies.groot_n16.settings import GrootSettings
@@ -60,6 +61,8 @@ class TrainConfig:
         validation_options: given to its reader.
         validation_as: name of the dataset of the mixture as which they are renamed and transformed.
         allow_training_episodes: let episodes of the training be among those of `validation`.
+        on_error: `raise` at an episode that cannot be read, or `skip` such episodes; of every
+            dataset that does not say otherwise, and of `validation`.
         workers: processes that decode pictures and videos. Changes nothing in the result.
         cache: what is read instead of the datasets, see `CacheSetting`.
     """
@@ -78,6 +81,7 @@ class TrainConfig:
     validation_options: Mapping[str, Any] = field(default_factory=dict)
     validation_as: str = ""
     allow_training_episodes: bool = False
+    on_error: OnError = "raise"
     workers: int = 0
     cache: CacheSetting = "auto"
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from robocache.cli.caching import CacheSetting, caches_for
 from robocache.cli.datasets import find_dataset, keep_keys
 from robocache.cli.mixture import Member, record_members, seen, source_of
 from robocache.cli.overlap import noted
-from robocache.cli.train_config import PolicyConfig
+from robocache.cli.skipped import needed_as
+from robocache.cli.train_config import PolicyConfig, TrainConfig
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError
 from robocache.core.statistics import Statistics, StreamStatistics
@@ -141,18 +141,34 @@ class TrainingData:
 
 
 def find_datasets(
-    store: RunStore, dataset: str | None, options: Mapping[str, Any], members: Mapping[str, Member]
+    store: RunStore, config: TrainConfig, members: Mapping[str, Member], window: Window
 ) -> tuple[dict[str, Reader], dict[str, str]]:
     """Name -> dataset to train on, and role -> what it was called on the command line.
 
     Args:
-        dataset, options: where there is one dataset, and the options of its reader.
+        config: names the dataset, where there is one.
         members: where several are mixed.
+        window: what of an episode must be readable, where damaged ones are skipped.
     """
-    if dataset is not None:
-        found = find_dataset(store, dataset, options)
-        return {found.name: found}, {"dataset": dataset}
-    datasets = {name: find_dataset(store, m.dataset, m.options) for name, m in members.items()}
+    if config.dataset is not None:
+        found = find_dataset(
+            store,
+            config.dataset,
+            config.dataset_options,
+            on_error=config.on_error,
+            needed=needed_as(None, window),
+        )
+        return {found.name: found}, {"dataset": config.dataset}
+    datasets = {
+        name: find_dataset(
+            store,
+            member.dataset,
+            member.options,
+            on_error=member.on_error or config.on_error,
+            needed=needed_as(member, window),
+        )
+        for name, member in members.items()
+    }
     return datasets, {source_of(name): m.dataset for name, m in members.items()}
 
 

@@ -14,6 +14,11 @@ RoboCacheError
 ├── StorageError             disk full, read-only, or not writable
 ├── DownloadError            data from elsewhere did not come, or not as announced
 │   └── UnreachableError     no connection, or it broke
+├── ServingError             a policy server refuses a request
+│   ├── ProtocolError        a message is not what the protocol says
+│   ├── ObservationError     an observation or option does not fit the policy (names the key)
+│   ├── UnauthorizedError    the API token is missing or wrong
+│   └── BusyError            the queue is full, or a request waited too long in it
 └── RunError                 the run store refuses
     ├── StoreError           the database is locked, damaged or of another version
     ├── CheckpointError      a checkpoint is missing, incomplete or altered
@@ -119,6 +124,26 @@ class DownloadError(RoboCacheError):
 
 class UnreachableError(DownloadError):
     """There is no connection to where the data lie, or it broke."""
+
+
+class ServingError(RoboCacheError):
+    """A policy server refuses a request."""
+
+
+class ProtocolError(ServingError):
+    """A message is not what the protocol says."""
+
+
+class ObservationError(ServingError):
+    """An observation or option does not fit the policy; the message names the key."""
+
+
+class UnauthorizedError(ServingError):
+    """The API token is missing or wrong."""
+
+
+class BusyError(ServingError):
+    """The queue is full, or a request waited too long in it."""
 
 
 class RunError(RoboCacheError):

@@ -25,6 +25,7 @@ from robocache.datasets.new_folder import new_folder
 from robocache.datasets.parts import split_keys
 from robocache.datasets.reader import Reader
 from robocache.datasets.shards import SUFFIX, write_shard
+from robocache.datasets.skipping import SoundEpisodes
 from robocache.datasets.views import Joined, View, cut, rename_streams
 
 PROVENANCE = "provenance.json"
@@ -236,7 +237,7 @@ def _told(dataset: Reader, target: Target) -> dict[str, Any]:
 
 
 def _history(dataset: Reader) -> dict[str, Any]:
-    if isinstance(dataset, View):
+    if isinstance(dataset, View) and not isinstance(dataset, SoundEpisodes):
         before = _history(dataset.source)
         return {**before, "operations": [*before["operations"], dataset.operation]}
     if isinstance(dataset, Joined):
@@ -246,7 +247,7 @@ def _history(dataset: Reader) -> dict[str, Any]:
 
 def _origin(dataset: Reader) -> dict[str, Any]:
     """One dataset on disk, with its own provenance if it has one."""
-    if isinstance(dataset, View | Joined):
+    if isinstance(dataset, View | Joined) and not isinstance(dataset, SoundEpisodes):
         return _history(dataset)
     path = Path(dataset.path)
     origin: dict[str, Any] = {
@@ -255,6 +256,8 @@ def _origin(dataset: Reader) -> dict[str, Any]:
         "episodes": len(dataset),
         "fingerprint": dataset.fingerprint,
     }
+    if isinstance(dataset, SoundEpisodes):
+        origin["skipped"] = dataset.to_json()
     try:
         origin["provenance"] = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

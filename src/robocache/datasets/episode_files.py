@@ -63,6 +63,33 @@ def _identity(key: str, found: EpisodeFiles) -> str | None:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
+def folder_state(path: Path) -> str | None:
+    """sha256 that is another one whenever a file of a folder, or the file `path`, may be another.
+
+    Links are followed. None: a file just changed.
+    """
+    digest = hashlib.sha256(os.path.abspath(path).encode(errors="surrogateescape"))
+    for file in [path] if path.is_file() else _files(path):
+        state = file_state(file)
+        if state is None and file.exists():
+            return None
+        digest.update(f"{file} {state}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in a fixed order; a folder that is linked in a circle once."""
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        stat = os.stat(place)
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(names))
+
+
 def file_state(path: Path) -> str | None:
     """What tells this content of a file from any other; None: it just changed, or is not there."""
     try:

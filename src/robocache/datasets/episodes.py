@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +69,15 @@ class EpisodeStore:
         """sha256 over (key, content hash) in key order, as `Ledger.fingerprint` has it; shard
         layout does not enter."""
         self.require_whole()
-        return sha256_lines(f"{k}\x00{self._places[k].sha256}\n" for k in self._keys)
+        return self.fingerprint_of(self._keys)
+
+    def fingerprint_of(self, keys: Sequence[str]) -> str:
+        """What `fingerprint` would be of these episodes alone, given in the order of `keys()`."""
+        return sha256_lines(f"{k}\x00{self._places[k].sha256}\n" for k in keys)
+
+    def lost(self) -> Iterator[DataError]:
+        """Shards that cannot be opened, and keys under which two episodes are kept."""
+        yield from self.broken
 
     def require_whole(self) -> None:
         """Raise the first unreadable shard, so that nobody trains on what is left by accident."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ FRAMES_AT_ONCE = 16
 MOST_ENDS = 100
 """After so many files that ended the process, the rest is not looked at."""
 
-Work = Callable[..., Iterator[DataError]]
+Result = TypeVar("Result")
 
 
 def guarded_problems(
@@ -51,16 +51,17 @@ def guarded_problems(
 
 
 def guarded(
-    work: Work,
+    work: Callable[..., Iterator[Result]],
     path: str | Path,
     *arguments: Any,
     seconds: float = SECONDS,
     memory_bytes: int = MEMORY_BYTES,
-) -> Iterator[DataError]:
-    """What `work(path, *arguments)` yields, in a process with limits.
+) -> Iterator[Result | CorruptFileError]:
+    """What `work(path, *arguments)` yields, in a process with limits; each result once.
 
     Args:
-        work: a function of a module, begun again after each file that ended the process.
+        work: a function of a module, begun again after each file that ended the process, then with
+            the arguments as they are by then.
         seconds: that a library may take for one file at once.
         memory_bytes: that the process may take.
     """
@@ -68,10 +69,10 @@ def guarded(
     for _ in range(MOST_ENDS):
         guard = _Guard(work, (path, *arguments), memory_bytes)
         try:
-            for problem in guard.problems(seconds):
-                if (type(problem), str(problem)) not in told:
-                    told.add((type(problem), str(problem)))
-                    yield problem
+            for result in guard.results(seconds):
+                if (type(result), str(result)) not in told:
+                    told.add((type(result), str(result)))
+                    yield result
         except RoboCacheError as error:
             if (type(error), str(error)) not in told:
                 raise
@@ -96,7 +97,9 @@ class _Guard:
         file: what was being read then.
     """
 
-    def __init__(self, work: Work, arguments: tuple[Any, ...], memory_bytes: int) -> None:
+    def __init__(
+        self, work: Callable[..., Any], arguments: tuple[Any, ...], memory_bytes: int
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])  # the next process begins at once
         self.ended: str | None = None
@@ -111,7 +114,7 @@ class _Guard:
         self._process.start()
         sender.close()
 
-    def problems(self, seconds: float) -> Iterator[DataError]:
+    def results(self, seconds: float) -> Iterator[Any]:
         """What comes, until the work is done or `ended` says why it is not."""
         begun, since = self._mark.entered, time.monotonic()
         while True:
@@ -159,7 +162,7 @@ def _run(
     mark: Any,
     refusals: dict[str, str],
     memory_bytes: int,
-    work: Work,
+    work: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
@@ -171,8 +174,8 @@ def _run(
         refuse(path, why)
     watch(mark)
     try:
-        for problem in work(*arguments):
-            results.send(problem)
+        for result in work(*arguments):
+            results.send(result)
         results.send(None)
     except RoboCacheError as error:
         results.send(_Raised(error))
@@ -195,17 +198,20 @@ def _problems(path: str | Path, format: str, options: dict[str, Any]) -> Iterato
             continue
         for name, stream in streams.items():
             if not isinstance(stream.values, np.ndarray) and (key, name) not in told:
-                yield from _undecodable(key, name, stream.values)
+                try:
+                    decode_all(stream.values)
+                except DataError as error:
+                    yield error.located(episode=key, stream=name)
 
 
-def _undecodable(key: str, name: str, frames: FrameArray) -> Iterator[DataError]:
-    """The first of the frames that cannot be decoded."""
+def decode_all(frames: FrameArray) -> None:
+    """Decode every frame and keep none.
+
+    Raises:
+        DataError: the first that cannot be decoded.
+    """
     for first in range(0, len(frames), FRAMES_AT_ONCE):
-        try:
-            frames[first : first + FRAMES_AT_ONCE]
-        except DataError as error:
-            yield error.located(episode=key, stream=name)
-            return
+        frames[first : first + FRAMES_AT_ONCE]
 
 
 def _name(number: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, CorruptFileError, DataError, unknown_name
@@ -69,6 +69,9 @@ class Format:
     expected: str
 
 
+OnError = Literal["raise", "skip"]
+"""What is done about an episode that cannot be read."""
+
 ORIGIN = ".robocache-origin.json"
 """In a downloaded folder: where it came from, and which of its episodes were chosen."""
 
@@ -78,24 +81,38 @@ def is_uri(text: object) -> bool:
     return isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:(//|:)", text) is not None
 
 
-def open_dataset(path: str | Path, format: str = "auto", **options: Any) -> Reader:
+def open_dataset(
+    path: str | Path, format: str = "auto", *, on_error: OnError = "raise", **options: Any
+) -> Reader:
     """Open a dataset as it lies on disk, or elsewhere: then what is needed is downloaded first.
 
     Args:
         path: folder or file of the dataset, or a URI: `hf://OWNER/NAME[@REVISION][/FOLDER]`,
             `gs://...`, or any other that fsspec takes.
         format: a name in `FORMATS`, or `auto`.
+        on_error: `skip` reads everything once, in a process of its own, and leaves out the episodes
+            that cannot be read, with a warning: the reader is a `SoundEpisodes`. `raise`: reading
+            such an episode raises.
         options: given to its reader, e.g. `split="val"` for RLDS. Of a URI also `episodes`,
             `revision`, `storage_options` and `progress`, see `remote.download`.
 
     Raises:
         ConfigError: nothing is there, unknown format, or not recognised.
-        CorruptFileError: it is recognised, but its description cannot be read.
+        CorruptFileError: it is recognised, but its description cannot be read; or all of its
+            episodes would be skipped.
         DownloadError: it did not come, or not as announced.
         MissingDependencyError: the format needs a package that is not installed.
     """
     if format != "auto" and format not in FORMATS:
         raise unknown_name("dataset format", format, ("auto", *FORMATS))
+    if on_error not in get_args(OnError):
+        raise unknown_name("on_error", on_error, get_args(OnError))
+    if on_error == "skip":
+        from robocache.datasets.skipping import open_sound, warn_of_skipped
+
+        sound = open_sound(path, format, options)
+        warn_of_skipped(sound)
+        return sound
     if is_uri(path):
         from robocache.datasets.remote import open_remote
 

@@ -78,6 +78,12 @@ class View:
             if problem.episode is None or problem.episode in self._known:
                 yield problem
 
+    def lost(self) -> Iterator[DataError]:
+        """What the source lists of these episodes and has not; see `skipping`."""
+        for problem in getattr(self.source, "lost", list)():
+            if problem.episode in self._known:
+                yield problem
+
     def report(self) -> dict[str, Any]:
         return {**self.source.report(), "episodes": len(self), "edited": self.operation}
 

@@ -16,6 +16,7 @@ from robocache.core.errors import ConfigError, DataError
 from robocache.core.policy import Policy
 from robocache.core.seeding import derive_seed
 from robocache.datasets import WindowTable
+from robocache.datasets.reader import OnError
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class OpenLoopConfig:
         stride: every how many windows one is judged.
         seed: root seed of the draws.
         allow_training_episodes: also judge on what the policy was trained on.
+        on_error: `raise` at an episode that cannot be read, or `skip` such episodes.
         seen_as: name of the dataset of the mixture that the policy was trained on, as which these
             recordings are opened, renamed and transformed; sets the two below.
         rename: old -> new name of streams.
@@ -43,6 +45,7 @@ class OpenLoopConfig:
     seed: int = 0
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
     allow_training_episodes: bool = False
+    on_error: OnError = "raise"
     seen_as: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
     transforms: tuple[Mapping[str, Any], ...] = ()

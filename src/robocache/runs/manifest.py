@@ -43,6 +43,7 @@ def collect_manifest(
     threads: Mapping[str, Any] | None = None,
     sources: Mapping[str, str] | None = None,
     assets: Mapping[str, str] | None = None,
+    skipped: Mapping[str, Any] | None = None,
     command: Sequence[str] | None = None,
     directory: Path | None = None,
 ) -> dict[str, Any]:
@@ -58,6 +59,8 @@ def collect_manifest(
         threads: thread settings known to the caller, e.g. {"torch": 4}.
         sources: where inputs were found that the store does not hold: name -> path or module:name.
         assets: what a simulator is made of: name -> sha256.
+        skipped: dataset name -> which of its episodes were left out as damaged, and why; the
+            manifest says nothing of it where it is None.
         command: the command line; None: that of this process.
         directory: a folder of the checkout; None: the working directory.
     """
@@ -71,6 +74,7 @@ def collect_manifest(
         "parents": plain(list(parents)),
         "sources": plain(sources or {}),
         "assets": plain(assets or {}),
+        **({} if skipped is None else {"skipped": plain(skipped)}),
         "started": started,
         "ended": ended,
         "command": list(sys.argv if command is None else command),

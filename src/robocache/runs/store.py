@@ -80,6 +80,7 @@ class RunStore:
         threads: Mapping[str, Any] | None = None,
         sources: Mapping[str, str] | None = None,
         assets: Mapping[str, str] | None = None,
+        skipped: Mapping[str, Any] | None = None,
     ) -> Run:
         """The run of this command: a new one, one to be continued, or one that is complete.
 
@@ -90,7 +91,7 @@ class RunStore:
             parents: ids or hashes this run builds on.
             seeds: root seeds.
             datasets: dataset name -> fingerprint.
-            threads, sources, assets: for the manifest, see `collect_manifest`.
+            threads, sources, assets, skipped: for the manifest, see `collect_manifest`.
 
         Raises:
             ConfigError: a name or value that cannot be kept.
@@ -125,6 +126,7 @@ class RunStore:
                 threads=threads,
                 sources=sources,
                 assets=assets,
+                skipped=skipped,
             )
             _write_manifest(record, manifest)
             stack.pop_all()

@@ -128,6 +128,11 @@ class CalvinDataset:
         for split in self.folders.values():
             yield from all_problems(split)
 
+    def lost(self) -> Iterator[DataError]:
+        """Segments that the small files list and that are no range of frames."""
+        for split in self.folders.values():
+            yield from split.lost[self.segments]
+
     def report(self) -> dict[str, Any]:
         """What the folder holds. Streams and cameras are those of the first readable episode."""
         splits = self.folders.values()

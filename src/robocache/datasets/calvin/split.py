@@ -63,6 +63,7 @@ class Split:
         rate_hz, rate_source: control rate, and where it was found.
         cameras: cameras by name.
         wrong: what is wrong with the small files.
+        lost: those of it for which there are fewer segments: kind of segments -> problems.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class Split:
     rate_source: str
     cameras: Mapping[str, Camera]
     wrong: tuple[DataError, ...]
+    lost: Mapping[str, tuple[DataError, ...]]
 
     def frame(self, number: int) -> Path:
         """File of a frame, whether it is there or not."""
@@ -98,19 +100,22 @@ def read_split(folder: Path) -> Split:
     """
     wrong: list[DataError] = []
     rate_hz, cameras = read_config(folder / ".hydra" / "merged_config.yaml", wrong)
+    play: list[DataError] = []
+    language: list[DataError] = []
     source = "env.control_freq of .hydra/merged_config.yaml"
     if rate_hz is None:
         source = "assumed: the configuration names no control_freq, CALVIN's usual rate is used"
     return Split(
         folder=folder,
         digits=_digits(folder),
-        play=_play(folder, wrong),
-        language=_language(folder, wrong),
+        play=_play(folder, play),
+        language=_language(folder, wrong, language),
         scenes=_scenes(folder, wrong),
         rate_hz=rate_hz or USUAL_RATE_HZ,
         rate_source=source,
         cameras=cameras,
-        wrong=tuple(wrong),
+        wrong=(*wrong, *play, *language),
+        lost={"play": tuple(play), "language": tuple(language)},
     )
 
 
@@ -122,7 +127,7 @@ def _digits(folder: Path) -> int:
     raise CorruptFileError("holds no frames (episode_<number>.npz)", file=folder)
 
 
-def _play(folder: Path, wrong: list[DataError]) -> tuple[Segment, ...]:
+def _play(folder: Path, lost: list[DataError]) -> tuple[Segment, ...]:
     path = folder / IDS_FILE
     ids = read_npy(path)
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu" or ids.ndim != 2:
@@ -134,11 +139,13 @@ def _play(folder: Path, wrong: list[DataError]) -> tuple[Segment, ...]:
         if 0 <= first <= last:
             segments.append(Segment(first, last))
         else:
-            wrong.append(TimesError(f"row {row} is no range of frames: {first}..{last}", file=path))
+            lost.append(TimesError(f"row {row} is no range of frames: {first}..{last}", file=path))
     return tuple(segments)
 
 
-def _language(folder: Path, wrong: list[DataError]) -> tuple[Segment, ...] | None:
+def _language(
+    folder: Path, wrong: list[DataError], lost: list[DataError]
+) -> tuple[Segment, ...] | None:
     path = folder / WORDS_FILE
     if not path.is_file():
         return None
@@ -149,17 +156,17 @@ def _language(folder: Path, wrong: list[DataError]) -> tuple[Segment, ...] | Non
         if not len(words) == len(tasks) == len(windows):
             raise ValueError(f"{len(words)} texts, {len(tasks)} tasks, {len(windows)} windows")
     except DataError as error:
-        wrong.append(error)
+        lost.append(error)
         return ()
     except (KeyError, TypeError, ValueError, IndexError) as error:
         text = f"not CALVIN's annotations ({type(error).__name__}: {error})"
-        wrong.append(CorruptFileError(text, file=path))
+        lost.append(CorruptFileError(text, file=path))
         return ()
     segments = []
     for number, (text, task, window) in enumerate(zip(words, tasks, windows, strict=True)):
         found = _range(window)
         if found is None or not isinstance(text, str) or not isinstance(task, str):
-            wrong.append(CorruptFileError(f"annotation {number} is no window of words", file=path))
+            lost.append(CorruptFileError(f"annotation {number} is no window of words", file=path))
             continue
         if not text.strip():
             wrong.append(CorruptFileError(f"annotation {number} has no words", file=path))

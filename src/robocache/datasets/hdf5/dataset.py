@@ -137,6 +137,10 @@ class RoboMimicDataset:
         yield from self.unreadable
         yield from all_problems(self.files, list(self._demos.values()))
 
+    def lost(self) -> Iterator[DataError]:
+        """Files that cannot be opened, with whatever episodes they hold."""
+        yield from self.unreadable
+
     def report(self) -> dict[str, Any]:
         """What the files hold. Streams and cameras are those of the first
         episode of each file."""

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from robocache.core.episode import Episode
-from robocache.core.errors import DataError, unknown_name
+from robocache.core.errors import (
+    CorruptFileError,
+    DataError,
+    MissingStreamError,
+    unknown_name,
+)
 from robocache.datasets.episode_files import EpisodeFiles
 from robocache.datasets.file_digests import file_digests
 from robocache.datasets.lerobot.episode import Folder, Source, read_episode
@@ -114,6 +119,24 @@ class LeRobotDataset:
     def problems(self) -> Iterator[DataError]:
         """Everything wrong with the folder; opens every file, decodes no video."""
         return all_problems(self.source, self._key)
+
+    def lost(self) -> Iterator[DataError]:
+        """Episodes, and videos of episodes, that the metadata list and that are not there."""
+        folder = self.source.folder
+        yield from folder.lost
+        cameras = [n for n in folder.info.cameras("video") if n not in folder.absent_cameras()]
+        for index in folder.listed():
+            key = self._key(index)
+            if key not in self._indices:
+                missing = "listed, but has no Parquet file"
+                yield CorruptFileError(missing, file=folder.data_file(index), episode=key)
+                continue
+            for name in cameras:
+                file = folder.missing_video(name, index)
+                if file is not None:
+                    yield MissingStreamError(
+                        "the video is missing", file=file, episode=key, stream=name
+                    )
 
     def report(self) -> dict[str, Any]:
         """What the folder holds. Streams are those of the first episode that can be read."""

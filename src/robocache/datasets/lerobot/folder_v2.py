@@ -31,6 +31,7 @@ class FolderV2:
         info: its info.json.
         tasks: task index -> words.
         problems: what was wrong in the metadata but could be read around.
+        lost: those of them for which episodes are not listed.
     """
 
     tasks_file = "meta/tasks.jsonl"
@@ -40,6 +41,7 @@ class FolderV2:
         self.root, self.info = root, info
         self.problems: list[DataError] = []
         rows = _read_episodes(root / self.episodes_file, self.problems)
+        self.lost = list(self.problems)
         self.tasks: Mapping[int, str] = _read_tasks(root / self.tasks_file, self.problems)
         self._rows = rows or {index: EpisodeRow() for index in sorted(self._elsewhere[0])}
 
@@ -103,6 +105,11 @@ class FolderV2:
             )
         return frames
 
+    def missing_video(self, name: str, index: int) -> Path | None:
+        """Where a camera's video of an episode should be; None: it is there."""
+        there = self._video(name, index) is not None
+        return None if there else self._expected_video(name, index)
+
     def images(self, name: str, index: int) -> Any:
         """The pictures of an episode that lie in a column; None: there is no such column."""
         path = self.data_file(index)
@@ -142,10 +149,9 @@ class FolderV2:
                 file=self.data_file(index),
             )
         for name in self.info.cameras("video"):
-            if self._video(name, index) is None and name not in self.absent_cameras():
-                yield MissingStreamError(
-                    "the video is missing", file=self._expected_video(name, index), stream=name
-                )
+            file = self.missing_video(name, index)
+            if file is not None and name not in self.absent_cameras():
+                yield MissingStreamError("the video is missing", file=file, stream=name)
 
     def _expected_table(self, index: int) -> Path:
         return self._filled(str(self.info.raw.get("data_path") or DATA_PATH), index, "")

@@ -36,6 +36,7 @@ class FolderV3:
         info: its info.json.
         tasks: task index -> words.
         problems: what was wrong in the metadata but could be read around.
+        lost: those of them for which episodes are not listed.
     """
 
     tasks_file = "meta/tasks.parquet"
@@ -44,7 +45,7 @@ class FolderV3:
     def __init__(self, root: Path, info: Info) -> None:
         self.root, self.info = root, info
         self.listing = read_listing(root, info.cameras("video"))
-        self.problems = self.listing.problems
+        self.problems, self.lost = self.listing.problems, self.listing.lost
         self.tasks: Mapping[int, str] = read_tasks(root / self.tasks_file, self.problems)
 
     def listed(self) -> list[int]:
@@ -123,6 +124,15 @@ class FolderV3:
                 file=path,
             )
         return frames
+
+    def missing_video(self, name: str, index: int) -> Path | None:
+        """Where a camera's video of an episode should be, or what should say so; None: it is
+        there."""
+        place = self.listing.video(name, index)
+        if place is None:
+            return self.root / self.episodes_file
+        path = self._video(name, place.chunk, place.file)
+        return None if path.is_file() else path
 
     def images(self, name: str, index: int) -> Any:
         """The pictures of an episode that lie in a column; None: there is no such column."""

@@ -52,12 +52,14 @@ class Listing:
         numbers: column -> (N,) int64; -1 where it is not given.
         videos: camera -> (N, 4) float64 chunk, file, from and to seconds; NaN where not given.
         problems: what was wrong in the files but could be read around.
+        lost: those of them for which episodes are not listed.
     """
 
     indices: NDArray[np.int64]
     numbers: Mapping[str, NDArray[np.int64]]
     videos: Mapping[str, NDArray[np.float64]]
     problems: list[DataError] = field(default_factory=list)
+    lost: list[DataError] = field(default_factory=list)
     texts: pa.Table | None = None
     order: NDArray[np.int64] | None = None
 
@@ -135,9 +137,8 @@ def read_listing(root: Path, cameras: list[str]) -> Listing:
             problems.append(error)
     if not tables:
         problems = problems or [CorruptFileError("no Parquet file lists any episode", file=folder)]
-        return Listing(
-            np.zeros(0, np.int64), {n: np.zeros(0, np.int64) for n in _NUMBERS}, {}, problems
-        )
+        none = {n: np.zeros(0, np.int64) for n in _NUMBERS}
+        return Listing(np.zeros(0, np.int64), none, {}, problems, list(problems))
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -177,6 +178,7 @@ def _listing(
         return np.where(bad, -1, np.nan_to_num(numbers)).astype(np.int64)
 
     indices = whole("episode_index")
+    lost = list(problems)
     order = np.argsort(indices, kind="stable")
     order = order[indices[order] >= 0]
     again = np.diff(indices[order], prepend=-1) == 0
@@ -196,7 +198,7 @@ def _listing(
     }
     texts = [n for n in ("tasks", KEY_COLUMN, RECORD_COLUMN) if n in table.column_names]
     numbers = {name: whole(name)[order] for name in _NUMBERS}
-    return Listing(indices[order], numbers, videos, problems, table.select(texts), order)
+    return Listing(indices[order], numbers, videos, problems, lost, table.select(texts), order)
 
 
 def read_tasks(path: Path, problems: list[DataError]) -> dict[int, str]:

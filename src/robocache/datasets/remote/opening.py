@@ -69,6 +69,15 @@ def open_remote(
         storage_options=storage_options,
         progress=progress,
     )
+    return open_download(came, format, options)
+
+
+def open_download(came: Download, format: str, options: Mapping[str, Any]) -> Reader:
+    """Open what `download` brought; asks nothing of the network.
+
+    Args:
+        options: given to its reader.
+    """
     return _opened(came.path, format, options, came.origin, came.keys, came.episodes)
 
 

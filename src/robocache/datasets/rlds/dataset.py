@@ -158,6 +158,20 @@ class RLDSDataset:
         """Everything wrong with the dataset; reads every record and decodes every picture."""
         return all_problems(self)
 
+    def lost(self) -> Iterator[DataError]:
+        """Episodes that dataset_info.json promises and that are in no shard."""
+        for split in self.splits:
+            index = 0
+            for file, shard in zip(self.info.splits[split].files, self.shards[split], strict=True):
+                declared = 0 if file.declared is None else file.declared
+                absent = (_key(split, index + number) for number in range(declared))
+                for key in (key for key in absent if key not in self._places):
+                    missing = CorruptFileError("promised, but not there", file=file.path)
+                    yield (shard.trouble or missing).located(episode=key)
+                if file.declared is None and shard.trouble is not None:
+                    yield shard.trouble
+                index += len(shard) if file.declared is None else declared
+
     def report(self) -> dict[str, Any]:
         """What the dataset holds. Streams are those of the first episode that can be read."""
         first = self._first_readable()
@@ -213,6 +227,10 @@ def _chosen(splits: Any, wanted: str | Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _key(split: str, index: int) -> str:
+    return f"{split}/{index:06d}"
+
+
 def _places_of(split: Split, shards: Sequence[Shard]) -> dict[str, Place]:
     """Key -> Place of the episodes that are there.
 
@@ -225,7 +243,7 @@ def _places_of(split: Split, shards: Sequence[Shard]) -> dict[str, Place]:
         there = file.declared if whole and file.declared is not None else len(shard)
         declared = there if file.declared is None else file.declared
         for record in range(min(there, declared)):
-            key = f"{split.name}/{index + record:06d}"
+            key = _key(split.name, index + record)
             places[key] = Place(split.name, number, record, index + record)
         index += declared
     return places

@@ -18,7 +18,7 @@ from robocache.core.stream import StreamSpec
 from robocache.core.window import StreamInput
 from robocache.datasets.windows import WindowTable
 from robocache.policies.groot_n16.base import identify, require_same
-from robocache.policies.groot_n16.checkpoint import find_folder
+from robocache.policies.groot_n16.checkpoint import find_folder, read_checkpoint
 from robocache.policies.groot_n16.lora import add_lora
 from robocache.policies.groot_n16.model import GrootN16
 from robocache.policies.groot_n16.policy import GrootPolicy
@@ -65,20 +65,23 @@ def begin(
     settings = replace(settings, base_sha256=identify(folder))
     chosen: dict[str, EmbodimentStatistics] = {}
     origin: dict[str, dict[str, str]] = {}
-    known = _processor(settings, folder, inputs, rate_hz).statistics
+    known = _processor(settings, folder)
     width = int(np.prod(specs[action].shape))
     for tag, robot in settings.embodiments.items():
         found = None
         if robot.statistics != "pretrained":
             if tag not in data:
                 raise ConfigError(f"no dataset is of embodiment {tag!r}, so it has no statistics")
-            config = robot.config(tag, steps_before(inputs, rate_hz))
+            steps = steps_before(inputs, rate_hz)
+            config = robot.config(tag, steps, known.embodiments.get(tag))
             parts = [
                 compute_statistics(config, episode_groups(table, Robot(tag, robot, width)))
                 for table, _ in data[tag]
             ]
             found = merge_statistics(parts, [weight for _, weight in data[tag]], tag)
-        made = choose_statistics(robot.statistics, tag, pretrained=known.get(tag), dataset=found)
+        made = choose_statistics(
+            robot.statistics, tag, pretrained=known.statistics.get(tag), dataset=found
+        )
         chosen[tag], origin[tag] = made.statistics, dict(made.origin)
     policy = _assemble(
         settings,
@@ -164,12 +167,8 @@ def make_trainable(model: GrootN16, settings: GrootSettings) -> None:
             weight.data = weight.data.float()
 
 
-def _processor(
-    settings: GrootSettings, folder: Path, inputs: Sequence[StreamInput], rate_hz: float
-) -> GrootProcessor:
+def _processor(settings: GrootSettings, folder: Path) -> GrootProcessor:
     """That of the base, with the sizes of its network."""
-    from robocache.policies.groot_n16.checkpoint import read_checkpoint
-
     config = read_checkpoint(folder).config
     return GrootProcessor.from_pretrained(
         folder,
@@ -194,7 +193,7 @@ def _assemble(
     trains_projector = settings.lora is None or "projector" in settings.lora.whole
     if settings.state_dropout and not (trains_projector and settings.tune_projector):
         raise ConfigError("state_dropout learns a token, so the projector must train")
-    processor = _processor(settings, folder, inputs, rate_hz)
+    processor = _processor(settings, folder)
     relative = any(
         group.rep != "ABSOLUTE"
         for robot in settings.embodiments.values()
@@ -206,7 +205,8 @@ def _assemble(
         apply_sincos_state_encoding=processor.settings.apply_sincos_state_encoding or sines,
     )
     for tag, robot in settings.embodiments.items():
-        config = robot.config(tag, steps_before(inputs, rate_hz))
+        steps = steps_before(inputs, rate_hz)
+        config = robot.config(tag, steps, processor.embodiments.get(tag))
         ids = {**PROJECTOR_IDS, **processor.embodiment_ids}
         number = robot.projector if robot.projector is not None else ids.get(tag)
         if number is None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from robocache.policies.groot_n16.config import DiffusionConfig
+from robocache.policies.groot_n16.sizes import DiffusionConfig
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values, each (B, h, S, d)."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robocache.core.errors import ConfigError
 from robocache.core.optional import require
-from robocache.policies.groot_n16.config import TextConfig
+from robocache.policies.groot_n16.sizes import TextConfig
 
 
 class LanguageModel(nn.Module):

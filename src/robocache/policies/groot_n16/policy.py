@@ -79,9 +79,21 @@ class GrootPolicy(nn.Module):
     @property
     def robot(self) -> Robot:
         """The embodiment that it acts as."""
-        if self.acting_as not in self.robots:
-            raise unknown_name("embodiment", self.acting_as, self.robots)
         return self.robots[self.acting_as]
+
+    def act_as(self, embodiment: str) -> None:
+        """Act as this embodiment from now on; ConfigError where there is none of that name."""
+        if embodiment not in self.robots:
+            raise unknown_name("embodiment", embodiment, self.robots)
+        self.acting_as = embodiment
+
+    def modalities(self) -> dict[str, Any]:
+        """Of the embodiment that it acts as, as in processor_config.json."""
+        return self.processor.embodiments[self.acting_as].to_json()
+
+    def state_widths(self) -> dict[str, int]:
+        """State group -> how many numbers it has."""
+        return self.robot.state_widths(self.specs)
 
     def learned(self) -> dict[str, Tensor]:
         """Name -> weight of all that trains."""

@@ -42,6 +42,15 @@ class Robot:
             for part in self.settings.action.values()
         )
 
+    def state_widths(self, specs: Mapping[str, StreamSpec]) -> dict[str, int]:
+        """State group -> D."""
+        return {
+            key: int(np.prod(specs[group.stream].shape))
+            if group.columns is None
+            else group.columns[1] - group.columns[0]
+            for key, group in self.settings.state.items()
+        }
+
     def check(self, specs: Mapping[str, StreamSpec]) -> None:
         """Raise ConfigError where views and groups do not fit the streams.
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from robocache.core.errors import ConfigError
 from robocache.policies.groot_n16.lora import LoraSettings
-from robocache.policies.groot_n16.processing.embodiments import make_embodiment
+from robocache.policies.groot_n16.processing.embodiments import LANGUAGE_KEY, make_embodiment
 from robocache.policies.groot_n16.processing.modality import (
     ActionConfig,
     ActionFormat,
@@ -62,7 +62,11 @@ class ActionGroup:
 
 @dataclass(frozen=True)
 class EmbodimentSettings:
-    """What the streams of a robot are to the network. Groups are given in the network's order.
+    """What the streams of a robot are to the network.
+
+    The network gets views and groups in the order of the base's processor_config.json where that
+    has the same names for the embodiment, else in alphabetical order; the instruction has the
+    base's key.
 
     Attributes:
         video: view -> stream.
@@ -86,19 +90,32 @@ class EmbodimentSettings:
     projector: int | None = None
     statistics: StatisticsPolicy = "dataset"
 
-    def config(self, tag: str, steps_before: tuple[int, ...] = (0,)) -> EmbodimentConfig:
+    def config(
+        self,
+        tag: str,
+        steps_before: tuple[int, ...] = (0,),
+        known: EmbodimentConfig | None = None,
+    ) -> EmbodimentConfig:
         """The same in the processor's words.
 
         Args:
             tag: name of the embodiment.
             steps_before: at which steps pictures and states are seen, e.g. (-2, 0).
+            known: what the base has for this tag.
         """
+
+        def ordered(kind: str) -> list[str]:
+            names = sorted(getattr(self, kind))
+            there = [] if known is None else list(getattr(known, kind).modality_keys)
+            return there if sorted(there) == names else names
+
         return make_embodiment(
             tag,
-            video=list(self.video),
-            state=list(self.state),
-            action=list(self.action),
+            video=ordered("video"),
+            state=ordered("state"),
+            action=ordered("action"),
             horizon=self.horizon,
+            language=LANGUAGE_KEY if known is None else known.language_key,
             video_indices=steps_before,
             state_indices=steps_before,
             action_configs={key: group.config() for key, group in self.action.items()},

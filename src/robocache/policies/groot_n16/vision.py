@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from robocache.core.errors import ShapeError
 from robocache.core.optional import require
-from robocache.policies.groot_n16.config import VisionConfig
+from robocache.policies.groot_n16.sizes import VisionConfig
 
 
 class VisionTower(nn.Module):
