@@ -20,6 +20,7 @@ import typer
 from rich.markup import escape
 
 from robocache.cli.data_group import data_app
+from robocache.cli.groot_group import groot_app
 from robocache.cli.groups import bench_app, runs_app, slots_app
 from robocache.cli.options import (
     ERROR,
@@ -53,6 +54,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(slots_app, name="slots")
 app.add_typer(runs_app, name="runs")
 app.add_typer(bench_app, name="bench")
+app.add_typer(groot_app, name="groot")
 
 
 @app.command()
