@@ -83,6 +83,8 @@ def train(overrides: Overrides = None, name: Name = None, json: Json = False) ->
 
     robocache train dataset=more-demos init_from=mt10 seeds=[0,1,2]
 
+    robocache train dataset=path/to/lerobot policy=flow_lerobot on_error=skip
+
     robocache train mixture=several.yaml policy.rate_hz=5
     """
     from robocache.cli import results
