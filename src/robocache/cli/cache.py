@@ -17,7 +17,8 @@ from robocache.cli.policies import sound_checkpoint
 from robocache.cli.retention import in_bytes
 from robocache.cli.skipped import skipped_field
 from robocache.cli.train_config import TrainConfig
-from robocache.cli.training_data import find_datasets, training_data, window_of
+from robocache.cli.training_data import find_datasets, training_data
+from robocache.cli.windows_seen import windows_of
 from robocache.core.errors import ConfigError
 from robocache.datasets.cache import CacheInfo, list_caches, remove_cache
 from robocache.runs import RunStore
@@ -33,8 +34,8 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
     store = RunStore()
     members = read_members(config.mixture)
     start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
-    window = window_of(config.policy, start)
-    datasets, _ = find_datasets(store, config, members, window)
+    windows = windows_of(config.policy, start)
+    datasets, _ = find_datasets(store, config, members, windows)
     data = training_data(
         datasets,
         members,
@@ -42,11 +43,12 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
         hold_out=config.hold_out,
         learned={},
     )
+    seen_as = data.windows_by_name(windows)
     made = []
     for name, dataset in data.as_trained.items():
         folder = make_cache(
             dataset,
-            window,
+            seen_as[name],
             data.keys[name],
             quality=quality,
             workers=workers,

@@ -19,7 +19,7 @@ def caches_for(
     setting: CacheSetting,
     datasets: Mapping[str, Reader],
     keys: Mapping[str, Sequence[str]],
-    window: Window,
+    windows: Mapping[str, Window],
     *,
     workers: int,
 ) -> dict[str, OpenCache]:
@@ -27,8 +27,8 @@ def caches_for(
 
     Args:
         setting: see `CacheSetting`.
-        datasets, keys: name -> dataset as it is trained on, and which of its episodes.
-        window: what a sample sees and predicts.
+        datasets, keys, windows: name -> dataset as it is trained on, which of its episodes, and
+            what its samples see and predict.
         workers: processes, where a cache has to be made.
 
     Raises:
@@ -41,7 +41,7 @@ def caches_for(
         raise ConfigError(f"cache={setting}: should be auto, off, or a quality of JPEG such as 95")
     found = {}
     for name, dataset in datasets.items():
-        quality = None
+        quality, window = None, windows[name]
         if not isinstance(setting, str):
             quality = setting.get(name) if isinstance(setting, Mapping) else setting
             if quality is None:

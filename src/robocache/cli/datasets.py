@@ -132,6 +132,7 @@ _ONLY_IF_GIVEN = (
     "validation",
     "validation_options",
     "validation_as",
+    "embodiment",
     "allow_training_episodes",
     "seen_as",
     "rename",

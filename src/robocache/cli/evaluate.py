@@ -20,7 +20,7 @@ from robocache.cli.configuration import build, load
 from robocache.cli.datasets import find_dataset, given, require_sound
 from robocache.cli.mixture import seen, settings_of_member
 from robocache.cli.overlap import require_unseen, training_episodes
-from robocache.cli.policies import find_policy, is_outside, sound_checkpoint
+from robocache.cli.policies import find_policy, is_outside, load_as, sound_checkpoint
 from robocache.cli.progress import console, progress
 from robocache.cli.skipped import needed_by, told_of_skipped
 from robocache.core.errors import ConfigError, unknown_name
@@ -35,7 +35,6 @@ from robocache.evaluation.open_loop import (
     evaluate_open_loop,
 )
 from robocache.evaluation.promotion import rule_in_force, rule_runs
-from robocache.policies import load_policy
 from robocache.rollouts import PolicySource, RolloutPlan
 from robocache.runs import (
     Ledger,
@@ -226,10 +225,10 @@ def evaluate_recordings(
     if is_outside(policy):
         raise ConfigError(f"{policy} is code: errors on recordings are for checkpoints alone")
     path, sha256 = sound_checkpoint(store, policy)
-    loaded = load_policy(path)
     if config.seen_as:
         asked = {**asked, **settings_of_member(store, sha256, config)}
         config = build(OpenLoopConfig, asked)
+    loaded = load_as(path, config.embodiment)
     dataset = find_dataset(
         store,
         config.dataset,

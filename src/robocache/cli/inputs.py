@@ -15,7 +15,7 @@ from robocache.cli.mixture import read_members, source_of, validation_options
 from robocache.cli.policies import find_policy, sound_checkpoint
 from robocache.cli.skipped import needed_as, needed_by
 from robocache.cli.train_config import from_record
-from robocache.cli.training_data import window_of
+from robocache.cli.windows_seen import window_for, windows_of
 from robocache.core.errors import CheckpointError, ConfigError
 from robocache.datasets import Reader
 from robocache.datasets.damaged import Needed
@@ -95,11 +95,11 @@ def _recorded_datasets(original: KnownRun, checkpoint: Path | None) -> list[_Rea
     on_error = config.get("on_error", "raise")
     if original.manifest["verb"] == "open-loop":
         (name,) = manifest["datasets"]
-        window = window_of(None, checkpoint)
+        window = window_for(windows_of(None, checkpoint), config.get("embodiment", ""))
         needed = needed_by(window, config.get("rename", {}), config.get("transforms", ()))
         options = config.get("dataset_options", {})
         return [_Read("dataset", name, config["dataset"], options, on_error, needed)]
-    window = window_of(from_record(config).policy, checkpoint)
+    windows = windows_of(from_record(config).policy, checkpoint)
     members = read_members(config.get("mixture", {}))
     if members:
         read = [
@@ -109,19 +109,19 @@ def _recorded_datasets(original: KnownRun, checkpoint: Path | None) -> list[_Rea
                 member.dataset,
                 member.options,
                 member.on_error or on_error,
-                needed_as(member, window),
+                needed_as(member, windows),
             )
             for name, member in members.items()
             for role in [source_of(name)]
         ]
     else:
         (name,) = manifest["datasets"]
-        needed = needed_as(None, window)
+        needed = needed_as(None, windows)
         options = config.get("dataset_options", {})
         read = [_Read("dataset", name, config["dataset"], options, on_error, needed)]
     if config.get("validation"):
         place, options = manifest["sources"]["validation"], validation_options(config)
-        needed = needed_as(members.get(config.get("validation_as", "")), window)
+        needed = needed_as(members.get(config.get("validation_as", "")), windows)
         read.append(_Read("validation", place, config["validation"], options, on_error, needed))
     return read
 

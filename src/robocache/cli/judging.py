@@ -7,23 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robocache.cli.evaluate import evaluate_closed_loop
+from robocache.cli.policies import load_as
 from robocache.cli.progress import console
 from robocache.core.policy import EvaluationCallback
+from robocache.core.window import Window
 from robocache.datasets import Reader, WindowTable
 from robocache.evaluation.open_loop import PREDICTORS, OpenLoopConfig, evaluate_open_loop
-from robocache.policies import TrainablePolicy, load_policy
 from robocache.runs import RunStore
 
 
 def judge_by(
-    store: RunStore, settings: Sequence[str], policy: TrainablePolicy, validation: Reader | None
+    store: RunStore,
+    settings: Sequence[str],
+    window: Window,
+    validation: Reader | None,
+    embodiment: str = "",
 ) -> EvaluationCallback:
-    """How checkpoints are judged: in simulation, or on recordings where there are any."""
+    """How checkpoints are judged: in simulation, or on recordings where there are any.
+
+    Args:
+        window: what a sample sees and predicts.
+        embodiment: of the recordings.
+    """
     if validation is None:
         return functools.partial(judge_in_simulation, store, settings)
     episodes = (validation[key] for key in validation.keys())  # noqa: SIM118
-    table = WindowTable(episodes, policy.window)
-    return functools.cache(functools.partial(judge_on_recordings, table))
+    table = WindowTable(episodes, window)
+    return functools.cache(functools.partial(judge_on_recordings, table, embodiment))
 
 
 def judge_in_simulation(
@@ -35,9 +45,11 @@ def judge_in_simulation(
     return {"success": success.rate}
 
 
-def judge_on_recordings(table: WindowTable, path: Path, step: int) -> dict[str, float]:
+def judge_on_recordings(
+    table: WindowTable, embodiment: str, path: Path, step: int
+) -> dict[str, float]:
     """Open-loop errors of the checkpoint at `path`; an evaluation callback."""
-    policy = load_policy(path)
+    policy = load_as(path, embodiment)
     mean = policy.statistics[policy.window.action].mean.reshape(-1)
     errors = evaluate_open_loop(policy, table, mean, OpenLoopConfig("", samples=4)).overall()
     console.print(

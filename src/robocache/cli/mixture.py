@@ -175,12 +175,15 @@ def settings_of_member(store: RunStore, sha256: str, config: OpenLoopConfig) -> 
     mixture = {} if maker is None else maker.config.get("mixture", {})
     if config.seen_as not in mixture:
         raise unknown_name("dataset of the policy's mixture", config.seen_as, mixture)
-    if config.rename or config.transforms:
-        raise ConfigError("seen_as takes rename and transforms from the mixture: give either")
+    if config.rename or config.transforms or config.embodiment:
+        raise ConfigError(
+            "seen_as takes rename, transforms and embodiment from the mixture: give either"
+        )
     member = mixture[config.seen_as]
     return {
         "dataset_options": {**member.get("options", {}), **config.dataset_options},
         "rename": member.get("rename", {}),
         "transforms": member.get("transforms", []),
+        "embodiment": member.get("embodiment", ""),
         "seen_as": "",
     }

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from robocache.cli.datasets import require_sound
 from robocache.core.plugins import installed
-from robocache.policies import load_policy, make_policy
+from robocache.policies import TrainablePolicy, load_policy, make_policy
+from robocache.policies.groot_n16.policy import GrootPolicy
 from robocache.rollouts import PolicySource
 from robocache.runs import RunStore, verify_checkpoint
 
@@ -31,6 +32,18 @@ def is_outside(text: str) -> bool:
     """Whether this names a policy from outside: an entry point, or module:name."""
     module_and_name = ":" in text and not text.startswith("slot:")
     return module_and_name or text in installed("robocache.policies")
+
+
+def load_as(path: Path, embodiment: str) -> TrainablePolicy:
+    """The policy of a checkpoint, acting as a robot; empty: as its first.
+
+    Raises:
+        ConfigError: it tells robots apart, and does not know this one.
+    """
+    policy = load_policy(path)
+    if embodiment and isinstance(policy, GrootPolicy):
+        policy.act_as(embodiment)
+    return policy
 
 
 def sound_checkpoint(store: RunStore, text: str) -> tuple[Path, str]:

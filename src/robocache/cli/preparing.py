@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from robocache.cli.progress import console
 from robocache.cli.train_config import PolicyConfig, TrainConfig
-from robocache.cli.training_data import TrainingData, window_of
+from robocache.cli.training_data import TrainingData
+from robocache.cli.windows_seen import windows_of
 from robocache.core.errors import ConfigError
 from robocache.core.seeding import derive_seed
 from robocache.core.statistics import Statistics
@@ -20,6 +21,7 @@ from robocache.datasets.windows import Windows
 from robocache.policies import FlowConfig, FlowPolicy, TrainablePolicy, load_policy
 from robocache.policies.flow.policy import relative_name, require_comparable
 from robocache.policies.groot_n16.settings import GrootSettings
+from robocache.policies.groot_n16.streams import RobotStreams
 
 
 def prepare(
@@ -29,12 +31,11 @@ def prepare(
     start: Path | None,
 ) -> tuple[TrainablePolicy, WindowTable | Mixture]:
     """A policy with fresh weights (or those of `start`), and the windows it learns from."""
-    window = window_of(config.policy, start)
+    table = data.windows(windows_of(config.policy, start))
     if start is not None:
-        return load_policy(start), data.windows(window)
+        return load_policy(start), table
     wanted = config.policy
     assert wanted is not None
-    table = data.windows(window)
     torch.manual_seed(derive_seed(seed, "initial-weights"))
     if isinstance(wanted.network, GrootSettings):
         return _groot_policy(wanted, wanted.network, data, table), table
@@ -70,14 +71,18 @@ def _groot_policy(
     from robocache.policies.groot_n16.checkpoint import LICENSE_NOTICE
 
     console.print(LICENSE_NOTICE)
+    tables = tables_by_embodiment(table, settings.first)
+    streams = {tag: _streams_of(parts, data) for tag, parts in tables.items()}
+    shared = streams.get(settings.first) or next(iter(streams.values()))
     policy, origin = begin(
         settings,
-        inputs=wanted.inputs,
-        specs=table.specs,
-        action=wanted.action,
-        rate_hz=wanted.rate_hz,
-        statistics=data.statistics([wanted.action]),
-        data=tables_by_embodiment(table, next(iter(settings.embodiments))),
+        inputs=shared.inputs,
+        specs=shared.specs,
+        action=shared.action,
+        rate_hz=shared.rate_hz,
+        statistics=shared.statistics,
+        data={tag: [(part.table, part.weight) for part in parts] for tag, parts in tables.items()},
+        own=streams if len(streams) > 1 else {},
     )
     for tag, names in origin.items():
         kinds = {kind: [n for n, k in names.items() if k == kind] for kind in names.values()}
@@ -86,20 +91,40 @@ def _groot_policy(
     return policy
 
 
-def tables_by_embodiment(
-    table: WindowTable | Mixture, only: str
-) -> dict[str, list[tuple[WindowTable, float]]]:
-    """Embodiment -> windows of its datasets, with their weights.
+@dataclass(frozen=True)
+class Part:
+    """A dataset of an embodiment: its name, its windows and its weight in the mixture."""
+
+    name: str
+    table: WindowTable
+    weight: float
+
+
+def tables_by_embodiment(table: WindowTable | Mixture, first: str) -> dict[str, list[Part]]:
+    """Embodiment -> its datasets.
 
     Args:
-        only: the embodiment where the data does not name any.
+        first: the embodiment where the data does not name any.
     """
     if isinstance(table, WindowTable):
-        return {only: [(table, 1.0)]}
-    found: dict[str, list[tuple[WindowTable, float]]] = {}
+        return {first: [Part("", table, 1.0)]}
+    found: dict[str, list[Part]] = {}
     for (name, source), part in zip(table.sources.items(), table.tables, strict=True):
-        found.setdefault(source.embodiment or only, []).append((part, table.weights[name]))
+        tag = source.embodiment or first
+        found.setdefault(tag, []).append(Part(name, part, table.weights[name]))
     return found
+
+
+def _streams_of(parts: Sequence[Part], data: TrainingData) -> RobotStreams:
+    window = parts[0].table.window
+    names = [part.name for part in parts] if data.members else None
+    return RobotStreams.of(
+        window.inputs,
+        window.action,
+        window.rate_hz,
+        parts[0].table.specs,
+        data.statistics([window.action], names),
+    )
 
 
 def require_readable(inputs: Sequence[StreamInput], table: Windows, statistics: Statistics) -> None:

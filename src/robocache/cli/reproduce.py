@@ -22,6 +22,7 @@ from robocache.cli.difference import print_columns
 from robocache.cli.evaluate import judge_plan
 from robocache.cli.inputs import Inputs, find_inputs
 from robocache.cli.mixture import seen
+from robocache.cli.policies import load_as
 from robocache.cli.progress import console, progress
 from robocache.cli.train import train_one
 from robocache.cli.train_config import from_record
@@ -29,7 +30,6 @@ from robocache.core.errors import ConfigError, RunError, unknown_name
 from robocache.datasets import WindowTable
 from robocache.envs import simulator_assets
 from robocache.evaluation.open_loop import OpenLoopConfig, evaluate_open_loop
-from robocache.policies import load_policy
 from robocache.rollouts import RolloutPlan
 from robocache.runs import (
     Ledger,
@@ -194,7 +194,7 @@ def _open_loop(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
     (dataset,), checkpoint = inputs.datasets.values(), inputs.checkpoint
     assert checkpoint is not None
     config = build(OpenLoopConfig, {k: v for k, v in original.config.items() if k != "policy"})
-    policy = load_policy(checkpoint)
+    policy = load_as(checkpoint, config.embodiment)
     with store.begin("open-loop", original.config, name=original.name, seeds=[config.seed]) as run:
         dataset = seen(dataset, config.rename, config.transforms)
         keys = config.episodes or dataset.keys()

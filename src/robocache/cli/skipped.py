@@ -10,6 +10,7 @@ from robocache.cli.download import download_bar
 from robocache.cli.mixture import Member
 from robocache.cli.output import console
 from robocache.cli.progress import progress
+from robocache.cli.windows_seen import window_for
 from robocache.core.window import Window
 from robocache.datasets import Reader
 from robocache.datasets.damaged import EVERYTHING, Needed
@@ -48,10 +49,11 @@ def needed_by(
     return Needed(tuple(before.get(name, name) for name in names))
 
 
-def needed_as(member: Member | None, window: Window) -> Needed:
+def needed_as(member: Member | None, windows: Mapping[str, Window]) -> Needed:
     """The same of episodes that are seen as those of a dataset of a mixture; None: as they lie."""
     if member is None:
-        return needed_by(window, {}, ())
+        return needed_by(windows[""], {}, ())
+    window = window_for(windows, member.embodiment)
     return needed_by(window, member.rename, member.transforms)
 
 

@@ -28,7 +28,8 @@ from robocache.cli.preparing import prepare
 from robocache.cli.progress import console, progress
 from robocache.cli.skipped import needed_as, told_of_skipped
 from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
-from robocache.cli.training_data import find_datasets, training_data, window_of
+from robocache.cli.training_data import find_datasets, training_data
+from robocache.cli.windows_seen import window_for, windows_of
 from robocache.core.errors import ConfigError
 from robocache.datasets import Loader, Reader
 from robocache.learning import train
@@ -53,8 +54,8 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
     store = RunStore()
     members = read_members(config.mixture)
     start = None if config.init_from is None else sound_checkpoint(store, config.init_from)[0]
-    window = window_of(config.policy, start)
-    datasets, sources = find_datasets(store, config, members, window)
+    windows = windows_of(config.policy, start)
+    datasets, sources = find_datasets(store, config, members, windows)
     validation = None
     if config.validation is not None:
         validation = find_dataset(
@@ -62,7 +63,7 @@ def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
             config.validation,
             validation_options(plain),
             on_error=config.on_error,
-            needed=needed_as(members.get(config.validation_as), window),
+            needed=needed_as(members.get(config.validation_as), windows),
         )
         sources["validation"] = config.validation
     if start is not None:
@@ -133,14 +134,17 @@ def train_one(
     if validation is not None:
         roles["validation"] = validation
     setting = cache_setting(store, name, config)
-    data = data.cached(setting, window_of(config.policy, start), config.workers)
+    windows = windows_of(config.policy, start)
+    data = data.cached(setting, windows, config.workers)
     recorded = to_record_caches(recorded, data.caches)
     if validation is not None and not config.allow_training_episodes:
         data.read_all()
         require_unseen(data.learned, validation, validation.keys())
+    judged_as = ""
     if validation is not None and config.validation_as:
         member = members[config.validation_as]
         validation = seen(validation, member.rename, member.transforms)
+        judged_as = member.embodiment
     (seed,) = config.seeds
     begun: AbstractContextManager[Run | None] = nullcontext()
     if processes.first:
@@ -165,7 +169,8 @@ def train_one(
         if run is not None:
             console.print(f"run {run.id}: {data}")
             keep_training_episodes(run.folder, data.learned)
-        judge = judge_by(store, config.evaluate, policy, validation)
+        judged = window_for(windows, judged_as)
+        judge = judge_by(store, config.evaluate, judged, validation, judged_as)
         loader = Loader(
             table,
             config.trainer.batch_size,

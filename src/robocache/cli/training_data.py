@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 from robocache.cli.caching import CacheSetting, caches_for
 from robocache.cli.datasets import find_dataset, keep_keys
 from robocache.cli.mixture import Member, record_members, seen, source_of
 from robocache.cli.overlap import noted
 from robocache.cli.skipped import needed_as
-from robocache.cli.train_config import PolicyConfig, TrainConfig
+from robocache.cli.train_config import TrainConfig
+from robocache.cli.windows_seen import window_for
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError
 from robocache.core.statistics import Statistics, StreamStatistics
@@ -23,7 +23,6 @@ from robocache.datasets import Mixture, Reader, Source, WindowTable, compute_sta
 from robocache.datasets.cache import OpenCache
 from robocache.datasets.mixed_statistics import mix_statistics, mix_streams
 from robocache.datasets.statistics import dataset_statistics, relative_statistics
-from robocache.policies import load_policy
 from robocache.runs import RunStore
 
 
@@ -62,10 +61,18 @@ class TrainingData:
         """Name -> dataset with all its episodes, renamed and transformed as they are trained on."""
         return {name: self._as_trained(name, dataset) for name, dataset in self.datasets.items()}
 
-    def cached(self, setting: CacheSetting, window: Window, workers: int) -> TrainingData:
+    def cached(
+        self, setting: CacheSetting, windows: Mapping[str, Window], workers: int
+    ) -> TrainingData:
         """The same, read from caches as far as there are any, see `caches_for`."""
-        caches = caches_for(setting, self.as_trained, self.keys, window, workers=workers)
+        seen_as = self.windows_by_name(windows)
+        caches = caches_for(setting, self.as_trained, self.keys, seen_as, workers=workers)
         return replace(self, caches=caches)
+
+    def windows_by_name(self, windows: Mapping[str, Window]) -> dict[str, Window]:
+        """Name of a dataset -> what its samples see and predict; see `windows_of`."""
+        tags = {name: member.embodiment for name, member in self.members.items()}
+        return {name: window_for(windows, tags.get(name, "")) for name in self.datasets}
 
     def read_all(self) -> None:
         """Read every episode, so that `learned` is whole."""
@@ -76,16 +83,17 @@ class TrainingData:
             for _ in episodes(self._noted(name)):
                 continue
 
-    def windows(self, window: Window) -> WindowTable | Mixture:
-        """The samples."""
-        tables = {name: self._windows(name, window) for name in self.datasets}
+    def windows(self, windows: Mapping[str, Window]) -> WindowTable | Mixture:
+        """The samples; see `windows_of`."""
+        seen_as = self.windows_by_name(windows)
+        tables = {name: self._windows(name, window) for name, window in seen_as.items()}
         if not self.members:
             return next(iter(tables.values()))
         sources = {
             name: Source(tables[name], member.weight, member.embodiment)
             for name, member in self.members.items()
         }
-        return Mixture(sources, window)
+        return Mixture(sources, alike=len(windows) == 1)
 
     def _windows(self, name: str, window: Window) -> WindowTable:
         if name in self.caches:
@@ -109,12 +117,18 @@ class TrainingData:
     def _prefix(self, name: str) -> str:
         return f"{name}/" if self.members else ""
 
-    def statistics(self, streams: Sequence[str]) -> Statistics:
-        """Statistics of the episodes as they are trained on; of a mixture see `mix_statistics`."""
-        parts = {name: self._statistics(name, streams) for name in self.datasets}
+    def statistics(self, streams: Sequence[str], names: Sequence[str] | None = None) -> Statistics:
+        """Statistics of the episodes as they are trained on; of a mixture see `mix_statistics`.
+
+        Args:
+            streams: of which.
+            names: of the datasets; None: all.
+        """
+        kept = list(self.datasets) if names is None else names
+        parts = {name: self._statistics(name, streams) for name in kept}
         if not self.members:
             return next(iter(parts.values()))
-        weights = {name: member.weight for name, member in self.members.items()}
+        weights = {name: self.members[name].weight for name in kept}
         return mix_statistics(parts, weights, self.fingerprint)
 
     def _statistics(self, name: str, streams: Sequence[str]) -> Statistics:
@@ -141,14 +155,18 @@ class TrainingData:
 
 
 def find_datasets(
-    store: RunStore, config: TrainConfig, members: Mapping[str, Member], window: Window
+    store: RunStore,
+    config: TrainConfig,
+    members: Mapping[str, Member],
+    windows: Mapping[str, Window],
 ) -> tuple[dict[str, Reader], dict[str, str]]:
     """Name -> dataset to train on, and role -> what it was called on the command line.
 
     Args:
         config: names the dataset, where there is one.
         members: where several are mixed.
-        window: what of an episode must be readable, where damaged ones are skipped.
+        windows: what of an episode must be readable, where damaged ones are skipped; see
+            `windows_of`.
     """
     if config.dataset is not None:
         found = find_dataset(
@@ -156,7 +174,7 @@ def find_datasets(
             config.dataset,
             config.dataset_options,
             on_error=config.on_error,
-            needed=needed_as(None, window),
+            needed=needed_as(None, windows),
         )
         return {found.name: found}, {"dataset": config.dataset}
     datasets = {
@@ -165,7 +183,7 @@ def find_datasets(
             member.dataset,
             member.options,
             on_error=member.on_error or config.on_error,
-            needed=needed_as(member, window),
+            needed=needed_as(member, windows),
         )
         for name, member in members.items()
     }
@@ -197,23 +215,6 @@ def training_data(
         if not keys[name]:
             raise ConfigError(f"{name} has no episode left to train on")
     return TrainingData(datasets, keys, members, learned)
-
-
-def window_of(policy: PolicyConfig | None, start: Path | None) -> Window:
-    """What a sample sees and predicts.
-
-    Args:
-        policy: what is trained, or
-        start: the checkpoint that it starts from.
-
-    Raises:
-        ConfigError: there is neither.
-    """
-    if start is not None:
-        return load_policy(start).window
-    if policy is None:
-        raise ConfigError("there is neither a policy nor init_from in the configuration")
-    return Window(policy.inputs, policy.action, policy.rate_hz, policy.network.horizon)
 
 
 def episodes(dataset: Reader) -> Iterator[Episode]:

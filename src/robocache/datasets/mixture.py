@@ -17,6 +17,7 @@ from robocache.core.errors import ConfigError, ShapeError
 from robocache.core.seeding import generator
 from robocache.core.stream import StreamSpec
 from robocache.core.window import Window
+from robocache.datasets.mixed_batch import interleaved, side_by_side
 from robocache.datasets.origin import Origin
 from robocache.datasets.reader import Reader
 from robocache.datasets.views import rename_streams
@@ -69,7 +70,9 @@ class Source:
 class Mixture:
     """The windows of several datasets; `Loader` draws from them by weight.
 
-    Floating-point numbers of other widths become those of the first dataset.
+    Floating-point numbers of other widths become those of the first dataset. Robots that differ in
+    their streams, rates or horizons are mixed with `alike=False`: each window then has the streams
+    of its own robot, see `Batch.rows`.
 
     An epoch has as many samples as there are windows. Each dataset gets its share of them exactly,
     up to rounding, at places drawn from (seed, epoch); within a dataset windows come in shuffled
@@ -78,6 +81,7 @@ class Mixture:
     Args:
         sources: name -> dataset, (dataset, weight), or `Source`.
         window: what a sample sees and predicts; not needed where all sources are windows.
+        alike: False: only datasets of one embodiment have to see and predict the same.
 
     Raises:
         ConfigError: no sources, a weight that is not positive, other windows than in the others.
@@ -89,6 +93,8 @@ class Mixture:
         self,
         sources: Mapping[str, Source | Reader | WindowTable | tuple[Reader | WindowTable, float]],
         window: Window | None = None,
+        *,
+        alike: bool = True,
     ) -> None:
         if not sources:
             raise ConfigError("there are no datasets to mix")
@@ -97,8 +103,11 @@ class Mixture:
         self.weights = _shares({name: s.weight for name, s in self.sources.items()})
         self.tables = [source.table(window) for source in self.sources.values()]
         self.window, self.specs = self.tables[0].window, self.tables[0].specs
-        for name, table in zip(self.names, self.tables, strict=True):
-            _require_fit(self.names[0], self.tables[0], name, table)
+        firsts: dict[str, int] = {}
+        for k, (name, source) in enumerate(self.sources.items()):
+            first = firsts.setdefault("" if alike else source.embodiment, k)
+            _require_fit(self.names[first], self.tables[first], name, self.tables[k])
+        self._alike = len(firsts) == 1
         self._dtypes = {
             name: getattr(torch, spec.dtype)
             for name, spec in self.specs.items()
@@ -128,7 +137,9 @@ class Mixture:
         tags = [source.embodiment for source in self.sources.values()]
         table_of = np.searchsorted(self._starts, rows, side="right") - 1
         embodiments = [tags[k] for k in table_of.tolist()]
-        return _interleaved(parts, rows, embodiments, self._dtypes)
+        if not self._alike:
+            return side_by_side(parts, rows, embodiments)
+        return interleaved(parts, rows, embodiments, self._dtypes)
 
     def frame_reader(self) -> MixedFrames | None:
         """Decodes the streams that are not in memory; None: all are."""
@@ -216,40 +227,6 @@ def _by_table(
     for k in np.unique(table_of).tolist():
         at = np.flatnonzero(table_of == k)
         yield k, at, rows[at] - starts[k]
-
-
-def _interleaved(
-    parts: Sequence[tuple[NDArray[np.int64], Batch]],
-    rows: NDArray[np.int64],
-    embodiments: list[str],
-    dtypes: Mapping[str, torch.dtype],
-) -> Batch:
-    """One batch of several, each of which goes to its places."""
-    batches = [batch for _, batch in parts]
-    back = torch.argsort(torch.from_numpy(np.concatenate([at for at, _ in parts])))
-    texts = [text for batch in batches for text in batch.instructions]
-    return Batch(
-        values=_joined([_cast(batch.values, dtypes) for batch in batches], back),
-        valid=_joined([batch.valid for batch in batches], back),
-        age_s=_joined([batch.age_s for batch in batches], back),
-        instructions=[texts[at] for at in back.tolist()],
-        actions=torch.cat([batch.actions for batch in batches])[back],
-        action_valid=torch.cat([batch.action_valid for batch in batches])[back],
-        index=rows,
-        embodiments=embodiments,
-    )
-
-
-def _joined(
-    parts: Sequence[Mapping[str, torch.Tensor]], back: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
-
-
-def _cast(
-    values: Mapping[str, torch.Tensor], dtypes: Mapping[str, torch.dtype]
-) -> dict[str, torch.Tensor]:
-    return {name: value.to(dtypes.get(name, value.dtype)) for name, value in values.items()}
 
 
 def _as_source(given: Source | Reader | WindowTable | tuple[Reader | WindowTable, float]) -> Source:

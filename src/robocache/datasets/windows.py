@@ -5,7 +5,7 @@ All alignment was planned before; a batch is a gather, and pictures are decoded 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ class Batch:
         action_valid: (B, H) bool, False past the end of the episode.
         index: (B,) int64 row numbers in the table.
         embodiments: B names of robots, in a mixture; empty where there is one dataset.
+        rows: of a mixture of unlike robots, each window as a batch of one; `values`, `valid` and
+            `age_s` are empty then, and actions (B, 0, 0). See `windows`.
     """
 
     values: Mapping[str, torch.Tensor]
@@ -45,6 +47,26 @@ class Batch:
     action_valid: torch.Tensor
     index: NDArray[np.int64]
     embodiments: list[str] = field(default_factory=list)
+    rows: tuple[Batch, ...] = ()
+
+    @staticmethod
+    def of_unlike(rows: Sequence[Batch]) -> Batch:
+        """A batch of windows, each a batch of one, whose streams may differ."""
+        return Batch(
+            values={},
+            valid={},
+            age_s={},
+            instructions=[text for row in rows for text in row.instructions],
+            actions=torch.empty(len(rows), 0, 0),
+            action_valid=torch.empty(len(rows), 0, dtype=torch.bool),
+            index=np.concatenate([row.index for row in rows]),
+            embodiments=[tag for row in rows for tag in row.embodiments],
+            rows=tuple(rows),
+        )
+
+    def windows(self) -> Sequence[Batch]:
+        """Each window as a batch of one."""
+        return self.rows or [self._rows(slice(n, n + 1)) for n in range(len(self.index))]
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -64,6 +86,7 @@ class Batch:
             instructions=self.instructions[rows],
             index=self.index[rows],
             embodiments=self.embodiments[rows],
+            rows=self.rows[rows],
         )
 
     def pinned(self) -> Batch:
@@ -78,6 +101,7 @@ class Batch:
             age_s={name: change(value) for name, value in self.age_s.items()},
             actions=change(self.actions),
             action_valid=change(self.action_valid),
+            rows=tuple(row._each(change) for row in self.rows),
         )
 
 

@@ -33,9 +33,10 @@ class OpenLoopConfig:
         allow_training_episodes: also judge on what the policy was trained on.
         on_error: `raise` at an episode that cannot be read, or `skip` such episodes.
         seen_as: name of the dataset of the mixture that the policy was trained on, as which these
-            recordings are opened, renamed and transformed; sets the two below.
+            recordings are opened, renamed and transformed; sets the three below.
         rename: old -> new name of streams.
         transforms: what is done to each episode in turn, after `rename`: name -> arguments.
+        embodiment: as which robot a policy that tells robots apart acts; empty: its first.
     """
 
     dataset: str
@@ -49,6 +50,7 @@ class OpenLoopConfig:
     seen_as: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
     transforms: tuple[Mapping[str, Any], ...] = ()
+    embodiment: str = ""
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.stride < 1:

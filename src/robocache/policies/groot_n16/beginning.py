@@ -17,7 +17,7 @@ from robocache.core.statistics import Statistics
 from robocache.core.stream import StreamSpec
 from robocache.core.window import StreamInput
 from robocache.datasets.windows import WindowTable
-from robocache.policies.groot_n16.base import identify, require_same
+from robocache.policies.groot_n16.base import require_same
 from robocache.policies.groot_n16.checkpoint import find_folder, read_checkpoint
 from robocache.policies.groot_n16.lora import add_lora
 from robocache.policies.groot_n16.model import GrootN16
@@ -32,6 +32,7 @@ from robocache.policies.groot_n16.processing.statistics import (
 )
 from robocache.policies.groot_n16.robot import Robot
 from robocache.policies.groot_n16.settings import GrootSettings
+from robocache.policies.groot_n16.streams import RobotStreams
 from robocache.policies.groot_n16.tune import TUNE_FIELDS, set_gradient_checkpointing, set_trainable
 
 Groups = Mapping[str, NDArray[Any]]
@@ -47,11 +48,12 @@ def begin(
     rate_hz: float,
     statistics: Statistics,
     data: Mapping[str, Weighted],
+    own: Mapping[str, RobotStreams] | None = None,
 ) -> tuple[GrootPolicy, dict[str, dict[str, str]]]:
     """A policy with the weights of its base, to be trained; and where its statistics are from.
 
     Args:
-        settings, inputs, specs, action, rate_hz, statistics: see `GrootPolicy`.
+        settings, inputs, specs, action, rate_hz, statistics, own: see `GrootPolicy`.
         data: tag -> windows of that embodiment's datasets, each with its weight.
 
     Returns:
@@ -59,41 +61,30 @@ def begin(
 
     Raises:
         ConfigError: settings, base and streams do not fit each other.
-        CheckpointError: the base is damaged or of another model.
+        CheckpointError: the base is damaged, of another model, or not what `base_sha256` says.
     """
     folder = find_folder(settings.base)
-    settings = replace(settings, base_sha256=identify(folder))
+    settings = replace(settings, base_sha256=require_same(folder, settings.base_sha256))
     chosen: dict[str, EmbodimentStatistics] = {}
     origin: dict[str, dict[str, str]] = {}
     known = _processor(settings, folder)
+    shared = RobotStreams.of(inputs, action, rate_hz, specs, statistics)
     for tag, robot in settings.embodiments.items():
-        own = Robot(tag, robot, int(np.prod(specs[action].shape)))
-        own.check({view.stream: view.seen(specs[view.stream]) for view in inputs})
+        streams = (own or {}).get(tag, shared)
+        recorded = streams.robot(tag, robot)
         found = None
         if robot.statistics != "pretrained":
             if tag not in data:
                 raise ConfigError(f"no dataset is of embodiment {tag!r}, so it has no statistics")
-            steps = steps_before(inputs, rate_hz)
-            config = robot.config(tag, steps, known.embodiments.get(tag))
-            parts = [
-                compute_statistics(config, episode_groups(table, own)) for table, _ in data[tag]
-            ]
-            found = merge_statistics(parts, [weight for _, weight in data[tag]], tag)
+            config = robot.config(tag, streams.steps_before(), known.embodiments.get(tag))
+            tables, weights = zip(*data[tag], strict=True)
+            parts = [compute_statistics(config, episode_groups(t, recorded)) for t in tables]
+            found = merge_statistics(parts, weights, tag)
         made = choose_statistics(
             robot.statistics, tag, pretrained=known.statistics.get(tag), dataset=found
         )
         chosen[tag], origin[tag] = made.statistics, dict(made.origin)
-    policy = _assemble(
-        settings,
-        folder,
-        chosen,
-        inputs=inputs,
-        specs=specs,
-        action=action,
-        rate_hz=rate_hz,
-        statistics=statistics,
-    )
-    return policy, origin
+    return _assemble(settings, folder, chosen, shared, own or {}), origin
 
 
 def restore(data: Mapping[str, Any]) -> GrootPolicy:
@@ -115,11 +106,8 @@ def restore(data: Mapping[str, Any]) -> GrootPolicy:
             tag: EmbodimentStatistics.from_json(tag, groups)
             for tag, groups in data["normalisation"].items()
         },
-        inputs=[StreamInput.from_json(view) for view in data["inputs"]],
-        specs={name: StreamSpec.from_json(spec) for name, spec in data["specs"].items()},
-        action=data["action"],
-        rate_hz=data["rate_hz"],
-        statistics=Statistics.from_json(data["statistics"]),
+        RobotStreams.from_json(data),
+        {tag: RobotStreams.from_json(streams) for tag, streams in data["own"].items()},
     )
 
 
@@ -132,39 +120,6 @@ def episode_groups(table: WindowTable, robot: Robot) -> Iterator[tuple[Groups, G
         batch = table.batch(rows, frames=unread)
         values = {n: v[:, -1].numpy() for n, v in batch.values.items() if n not in pictures}
         yield robot.states(values), robot.columns(batch.actions[:, 0].flatten(1).numpy())
-
-
-def steps_before(inputs: Sequence[StreamInput], rate_hz: float) -> tuple[int, ...]:
-    """At which steps of the action clock inputs are seen, e.g. (-2, 0).
-
-    Raises:
-        ConfigError: inputs are seen at unlike times, or not at steps.
-    """
-    steps = {tuple(offset * rate_hz for offset in view.offsets_s) for view in inputs}
-    if len(steps) != 1:
-        raise ConfigError("all inputs of GR00T must have the same offsets_s")
-    (exact,) = steps
-    rounded = tuple(round(step) for step in exact)
-    if any(abs(step - whole) > 0.01 for step, whole in zip(exact, rounded, strict=True)):
-        raise ConfigError(f"offsets_s of GR00T's inputs must be multiples of 1 / {rate_hz} s")
-    return rounded
-
-
-def config_changes(settings: GrootSettings) -> dict[str, Any]:
-    """Fields of the base's `GrootConfig` that the settings decide."""
-    tuned = {name: getattr(settings, name) for name in TUNE_FIELDS}
-    return {"state_dropout_prob": settings.state_dropout, **tuned}
-
-
-def make_trainable(model: GrootN16, settings: GrootSettings) -> None:
-    """Choose what trains, which is float32 from then on; add adapters where they are asked for."""
-    set_trainable(model)
-    if settings.lora is not None:
-        add_lora(model, settings.lora)
-    set_gradient_checkpointing(model, settings.gradient_checkpointing)
-    for weight in model.parameters():
-        if weight.requires_grad:
-            weight.data = weight.data.float()
 
 
 def _processor(settings: GrootSettings, folder: Path) -> GrootProcessor:
@@ -183,12 +138,8 @@ def _assemble(
     settings: GrootSettings,
     folder: Path,
     normalisation: Mapping[str, EmbodimentStatistics],
-    *,
-    inputs: Sequence[StreamInput],
-    specs: Mapping[str, StreamSpec],
-    action: str,
-    rate_hz: float,
-    statistics: Statistics,
+    shared: RobotStreams,
+    own: Mapping[str, RobotStreams],
 ) -> GrootPolicy:
     trains_projector = settings.lora is None or "projector" in settings.lora.whole
     if settings.state_dropout and not (trains_projector and settings.tune_projector):
@@ -205,7 +156,7 @@ def _assemble(
         apply_sincos_state_encoding=processor.settings.apply_sincos_state_encoding or sines,
     )
     for tag, robot in settings.embodiments.items():
-        steps = steps_before(inputs, rate_hz)
+        steps = own.get(tag, shared).steps_before()
         config = robot.config(tag, steps, processor.embodiments.get(tag))
         ids = {**PROJECTOR_IDS, **processor.embodiment_ids}
         number = robot.projector if robot.projector is not None else ids.get(tag)
@@ -218,16 +169,26 @@ def _assemble(
     model = GrootN16.from_pretrained(
         folder,
         dtype=getattr(torch, settings.dtype),
-        changes=config_changes(settings),
+        changes={
+            "state_dropout_prob": settings.state_dropout,
+            **{name: getattr(settings, name) for name in TUNE_FIELDS},
+        },
     )
-    make_trainable(model, settings)
+    set_trainable(model)
+    if settings.lora is not None:
+        add_lora(model, settings.lora)
+    set_gradient_checkpointing(model, settings.gradient_checkpointing)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
     return GrootPolicy(
         settings,
         model,
         processor,
-        inputs=inputs,
-        specs=specs,
-        action=action,
-        rate_hz=rate_hz,
-        statistics=statistics,
+        inputs=shared.inputs,
+        specs=shared.specs,
+        action=shared.action,
+        rate_hz=shared.rate_hz,
+        statistics=shared.statistics,
+        own=own,
     )

@@ -27,6 +27,7 @@ from robocache.policies.groot_n16.processing.processor import GrootProcessor
 from robocache.policies.groot_n16.processing.samples import Sample
 from robocache.policies.groot_n16.robot import Robot
 from robocache.policies.groot_n16.settings import GrootSettings
+from robocache.policies.groot_n16.streams import RobotStreams
 
 
 class GrootPolicy(nn.Module):
@@ -41,6 +42,11 @@ class GrootPolicy(nn.Module):
         action: name of the action stream.
         rate_hz: rate of the action clock.
         statistics: of the action stream, for what open loop compares with.
+        own: tag -> these five of a robot that has its own.
+
+    Attributes:
+        acting_as: the embodiment that it acts as; `inputs`, `specs`, `action`, `rate_hz`,
+            `statistics` and `execute_steps` are those of this embodiment.
     """
 
     kind = "groot_n16"
@@ -56,22 +62,31 @@ class GrootPolicy(nn.Module):
         action: str,
         rate_hz: float,
         statistics: Statistics,
+        own: Mapping[str, RobotStreams] | None = None,
     ) -> None:
         super().__init__()
         self.settings, self.model, self.processor = settings, model, processor
-        self.inputs = tuple(inputs)
-        self.execute_steps = settings.execute_steps
-        self.specs = {name: specs[name] for name in [*(v.stream for v in inputs), action]}
-        self.action, self.rate_hz, self.statistics = action, rate_hz, statistics
-        width = int(np.prod(specs[action].shape))
-        self.robots = {tag: Robot(tag, s, width) for tag, s in settings.embodiments.items()}
-        self.acting_as = next(iter(self.robots))
+        self.shared = RobotStreams.of(inputs, action, rate_hz, specs, statistics)
+        self.own = dict(own or {})
+        self.streams = {tag: self.own.get(tag, self.shared) for tag in settings.embodiments}
+        self.robots = {
+            tag: self.streams[tag].robot(tag, robot) for tag, robot in settings.embodiments.items()
+        }
+        self.act_as(settings.first)
         self.eval()
 
     @property
     def window(self) -> Window:
-        """What a training sample sees and predicts."""
-        return Window(self.inputs, self.action, self.rate_hz, self.settings.horizon)
+        """What a training sample of the embodiment that it acts as sees and predicts."""
+        return self.windows[self.acting_as]
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        """Embodiment -> what a training sample sees and predicts."""
+        return {
+            tag: streams.window(self.robots[tag].settings.horizon)
+            for tag, streams in self.streams.items()
+        }
 
     @property
     def robot(self) -> Robot:
@@ -82,7 +97,10 @@ class GrootPolicy(nn.Module):
         """Act as this embodiment from now on; ConfigError where there is none of that name."""
         if embodiment not in self.robots:
             raise unknown_name("embodiment", embodiment, self.robots)
-        self.acting_as = embodiment
+        self.acting_as, streams = embodiment, self.streams[embodiment]
+        self.inputs, self.specs, self.action = streams.inputs, streams.specs, streams.action
+        self.rate_hz, self.statistics = streams.rate_hz, streams.statistics
+        self.execute_steps = min(self.settings.execute_steps, self.robot.settings.horizon)
 
     def modalities(self) -> dict[str, Any]:
         """Of the embodiment that it acts as, as in processor_config.json."""
@@ -110,8 +128,8 @@ class GrootPolicy(nn.Module):
     def loss_weight(self, batch: Batch) -> Tensor:
         """How many numbers of the batch's actions count."""
         total = torch.zeros((), dtype=torch.int64, device=batch.action_valid.device)
-        for row, robot in enumerate(self._robots_of(batch)):
-            steps = batch.action_valid[row, : robot.settings.horizon].sum()
+        for window, robot in zip(batch.windows(), self._robots_of(batch), strict=True):
+            steps = window.action_valid[0, : robot.settings.horizon].sum()
             if self.processor.compat.count_padded_steps:
                 steps = torch.full_like(steps, robot.settings.horizon)
             total += steps * robot.predicted
@@ -122,7 +140,7 @@ class GrootPolicy(nn.Module):
         robots = self._robots_of(batch)
         augment = self.training and self.settings.augment
         seeds = draws.seeds(len(robots))
-        samples = [self._training_sample(batch, row, robot) for row, robot in enumerate(robots)]
+        samples = list(map(training_sample, batch.windows(), robots))
         random = [np.random.default_rng(seed) for seed in seeds] if augment else None
         inputs = self._encode(samples, [robot.tag for robot in robots], random)
         flow = self.model.loss(inputs, draws, state_dropout=self.training)
@@ -207,31 +225,19 @@ class GrootPolicy(nn.Module):
         device = self.model.action_head.state_encoder.layer1.b.device
         return GrootInputs(**encoded).to(device)  # type: ignore[arg-type]
 
-    def _training_sample(self, batch: Batch, row: int, robot: Robot) -> Sample:
-        values = {name: value[row].cpu().numpy() for name, value in batch.values.items()}
-        sample = robot.sample(values, batch.instructions[row])
-        actions = batch.actions[row].flatten(1).cpu().numpy()
-        chunk = robot.chunk(actions, batch.action_valid[row].cpu().numpy())
-        return {**sample, **chunk}  # type: ignore[typeddict-item]
-
     def _robots_of(self, batch: Batch) -> list[Robot]:
-        tags = batch.embodiments
-        if not any(tags):
-            return [self.robot] * len(batch.index)
+        tags = [tag or self.settings.first for tag in batch.embodiments]
         for tag in set(tags):
             if tag not in self.robots:
                 raise unknown_name("embodiment of the mixture", tag, self.robots)
-        return [self.robots[tag] for tag in tags]
+        return [self.robots[tag] for tag in tags] or [self.robot] * len(batch.index)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the base's weights and what was learned."""
         return {
             "settings": asdict(self.settings),
-            "inputs": [view.to_json() for view in self.inputs],
-            "specs": {name: spec.to_json() for name, spec in self.specs.items()},
-            "action": self.action,
-            "rate_hz": self.rate_hz,
-            "statistics": self.statistics.to_json(),
+            **self.shared.to_json(),
+            "own": {tag: streams.to_json() for tag, streams in self.own.items()},
             "normalisation": {tag: self.processor.statistics[tag].to_json() for tag in self.robots},
         }
 
@@ -241,3 +247,12 @@ class GrootPolicy(nn.Module):
         from robocache.policies.groot_n16.beginning import restore
 
         return restore(data)
+
+
+def training_sample(window: Batch, robot: Robot) -> Sample:
+    """What the processor reads of one window of a robot, with its actions."""
+    values = {name: value[0].cpu().numpy() for name, value in window.values.items()}
+    sample = robot.sample(values, window.instructions[0])
+    actions = window.actions[0].flatten(1).cpu().numpy()
+    chunk = robot.chunk(actions, window.action_valid[0].cpu().numpy())
+    return {**sample, **chunk}  # type: ignore[typeddict-item]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robocache.core.errors import ConfigError
+from robocache.core.window import StreamInput, Window
 from robocache.policies.groot_n16.lora import LoraSettings
 from robocache.policies.groot_n16.processing.embodiments import LANGUAGE_KEY, make_embodiment
 from robocache.policies.groot_n16.processing.modality import (
@@ -73,6 +74,8 @@ class EmbodimentSettings:
         state: state group -> part of a stream.
         action: action group -> part of the action stream.
         horizon: action steps.
+        inputs, action_stream, rate_hz: the streams it is recorded as and the rate of its actions,
+            where they are not those of the policy.
         sin_cos: state groups in radians given as sine and cosine.
         mean_std_state, mean_std_action: groups scaled by mean and standard deviation.
         projector: row of the embodiment-specific layers; None: as the base or the public code has
@@ -84,6 +87,9 @@ class EmbodimentSettings:
     state: Mapping[str, StateGroup]
     action: Mapping[str, ActionGroup]
     horizon: int = 16
+    inputs: tuple[StreamInput, ...] = ()
+    action_stream: str = ""
+    rate_hz: float = 0.0
     sin_cos: tuple[str, ...] = ()
     mean_std_state: tuple[str, ...] = ()
     mean_std_action: tuple[str, ...] = ()
@@ -131,7 +137,8 @@ class GrootSettings:
 
     Attributes:
         base: checkpoint that it starts from: a folder, or `owner/name` on the Hugging Face hub.
-        embodiments: tag -> meaning of its streams. In a mixture each dataset names its own.
+        embodiments: tag -> meaning of its streams. In a mixture each dataset names its own. The
+            policy acts as the first by name, unless it is told to act as another.
         tokenizer: folder with Qwen2's tokenizer; empty: it is in the base.
         execute_steps: actions executed before the policy is asked again.
         flow_steps: Euler steps from noise to actions.
@@ -176,6 +183,29 @@ class GrootSettings:
             )
         if self.flow_steps < 1 or self.batch_rows < 1:
             raise ConfigError("flow_steps and batch_rows must be at least 1")
+
+    @property
+    def first(self) -> str:
+        """The embodiment that counts where none is named."""
+        return min(self.embodiments)
+
+    def windows(
+        self, inputs: tuple[StreamInput, ...], action: str, rate_hz: float
+    ) -> dict[str, Window]:
+        """Embodiment -> what its training samples see and predict.
+
+        Args:
+            inputs, action, rate_hz: of robots that have none of their own.
+        """
+        return {
+            tag: Window(
+                robot.inputs or inputs,
+                robot.action_stream or action,
+                robot.rate_hz or rate_hz,
+                robot.horizon,
+            )
+            for tag, robot in self.embodiments.items()
+        }
 
     @property
     def horizon(self) -> int:
