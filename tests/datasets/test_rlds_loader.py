@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from rlds_writer import (
 )
 
 from robocache.core.errors import ConfigError, CorruptFileError, ShapeError
+from robocache.datasets import reused_memory
 from robocache.datasets.rlds import RTXDataLoader, RTXDataset
 
 
@@ -42,6 +45,31 @@ def test_batches_are_padded_and_masked(dataset):
             np.testing.assert_array_equal(values[row, :count].numpy(), streams[name].values[:])
             assert not values[row, count:].any()
     assert next(iter(RTXDataLoader(dataset, 1, pad_to=9))).valid.shape == (1, 9)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_batches_keep_their_memory_as_long_as_any_part_is_used(dataset, monkeypatch, threads):
+    fresh = [batch.values for batch in RTXDataLoader(dataset, 2, shuffle=False, threads=threads)]
+    monkeypatch.setattr(reused_memory, "SMALLEST_BYTES", 1)
+    loader = RTXDataLoader(dataset, 2, shuffle=False, threads=threads)
+    kept = []
+    for epoch in range(6):
+        for batch, wanted in zip(loader, fresh, strict=True):
+            for name, values in batch.values.items():
+                assert torch.equal(values, wanted[name])
+            if epoch == 0:
+                kept.append(batch.values["observation/front"][1:])
+            else:  # what is written into a batch does not come back
+                for values in batch.values.values():
+                    values.fill_(1)
+    for rows, wanted in zip(kept, fresh, strict=True):
+        assert torch.equal(rows, wanted["observation/front"][1:])
+
+
+def test_a_loader_goes_to_another_process(dataset):
+    here = RTXDataLoader(dataset, 2, seed=3)
+    there = pickle.loads(pickle.dumps(here))
+    assert [batch.keys for batch in there] == [batch.keys for batch in here]
 
 
 def test_order_follows_from_seed_and_epoch(dataset):
@@ -154,6 +182,22 @@ def test_episodes_that_cannot_be_read(tmp_path):
     with pytest.warns(UserWarning, match=r"episode skipped: .*train/000000"):
         batches = list(loader)
     assert batches[0].keys == ["train/000001"] and loader.skipped == 1
+
+
+def test_pictures_that_cannot_be_decoded_leave_no_trace(tmp_path):
+    episodes = [simple_episode(0, 3), simple_episode(1, 6), simple_episode(2, 4)]
+    damaged = [b"\xff\xd8\xff no picture"] * 6
+    episodes[1] = simple_episode(1, 6, **{"steps/observation/front": damaged})
+    root = write_dataset(tmp_path, SIMPLE, {"train": [episodes]})
+    loader = RTXDataLoader(RTXDataset(root), 3, shuffle=False, on_error="skip")
+    with pytest.warns(UserWarning, match=r"episode skipped: .*train/000001") as told:
+        (batch,) = loader
+    assert len(told) == loader.skipped == 1
+    assert batch.keys == ["train/000000", "train/000002"]
+    assert batch.valid.shape == (2, 4) and not batch.values["observation/front"][0, 3:].any()
+    with pytest.raises(CorruptFileError, match="step 0") as caught:
+        list(RTXDataLoader(RTXDataset(root), 3, shuffle=False))
+    assert (caught.value.episode, caught.value.stream) == ("train/000001", "observation/front")
 
 
 def test_pictures_of_different_shapes_do_not_go_together(tmp_path):

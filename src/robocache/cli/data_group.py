@@ -7,29 +7,20 @@ from typing import Annotated
 
 import typer
 
-from robocache.cli.options import PROBLEMS, Json, OnError, Overrides
+from robocache.cli.options import (
+    PROBLEMS,
+    Destination,
+    Fps,
+    Json,
+    OnError,
+    Overrides,
+    ReaderOption,
+    Source,
+    To,
+)
 from robocache.cli.output import conclude
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, and make new ones of them.")
-
-Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A folder, a file, a URI, or a collection's name.")
-]
-Destination = Annotated[str, typer.Argument(metavar="NEW", help="Folder to be made.")]
-To = Annotated[
-    str | None, typer.Option("--to", help="lerobot (v3.0) or episodes; else as the source is.")
-]
-Fps = Annotated[
-    float | None, typer.Option("--fps", help="Rate of rows in LeRobot; else that of the actions.")
-]
-
-
-ReaderOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option", metavar="KEY=VALUE", help="For its reader, e.g. split=val; may be repeated."
-    ),
-]
 
 
 @data_app.command()

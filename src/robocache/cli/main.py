@@ -20,6 +20,7 @@ import typer
 from rich.markup import escape
 
 from robocache.cli.data_group import data_app
+from robocache.cli.groot_group import groot_app
 from robocache.cli.groups import bench_app, runs_app, slots_app
 from robocache.cli.options import (
     ERROR,
@@ -53,6 +54,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(slots_app, name="slots")
 app.add_typer(runs_app, name="runs")
 app.add_typer(bench_app, name="bench")
+app.add_typer(groot_app, name="groot")
 
 
 @app.command()
@@ -80,6 +82,8 @@ def train(overrides: Overrides = None, name: Name = None, json: Json = False) ->
     robocache train dataset=path/to/lerobot policy=flow_lerobot hold_out=[episode_000004]
 
     robocache train dataset=more-demos init_from=mt10 seeds=[0,1,2]
+
+    robocache train dataset=path/to/lerobot policy=flow_lerobot on_error=skip
 
     robocache train mixture=several.yaml policy.rate_hz=5
     """

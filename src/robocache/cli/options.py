@@ -24,3 +24,19 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, only say what 
 OnError = Annotated[
     str, typer.Option("--on-error", help="raise at a damaged episode, or skip such episodes.")
 ]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A folder, a file, a URI, or a collection's name.")
+]
+Destination = Annotated[str, typer.Argument(metavar="NEW", help="Folder to be made.")]
+To = Annotated[
+    str | None, typer.Option("--to", help="lerobot (v3.0) or episodes; else as the source is.")
+]
+Fps = Annotated[
+    float | None, typer.Option("--fps", help="Rate of rows in LeRobot; else that of the actions.")
+]
+ReaderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="For its reader, e.g. split=val; may be repeated."
+    ),
+]

@@ -18,6 +18,8 @@ from robocache.datasets.cache import OpenCache
 from robocache.datasets.reader import OnError
 from robocache.learning import TrainerConfig
 from robocache.policies import FlowConfig
+from robocache.policies.groot_n16.base import require_same
+from robocache.policies.groot_n16.checkpoint import find_folder
 from robocache.policies.groot_n16.settings import GrootSettings
 from robocache.runs import verify_checkpoint
 
@@ -120,7 +122,18 @@ def to_record(
         recorded["validation"] = validation.fingerprint
     if start is not None:
         del recorded["policy"]
+    elif recorded.get("policy"):
+        recorded["policy"] = _with_base(recorded["policy"])
     return recorded
+
+
+def _with_base(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a policy, with what its base holds where it starts from one."""
+    network = dict(policy["network"])
+    if network.get("kind") == "groot_n16":
+        folder = find_folder(network["base"])
+        network["base_sha256"] = require_same(folder, network["base_sha256"])
+    return {**policy, "network": network}
 
 
 def to_record_caches(

@@ -21,6 +21,8 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 LARGEST_PIXELS = 2**27
 """Pictures above this are refused before they are decoded."""
+Room = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
+"""Gives an array of a shape and dtype, whatever is in it."""
 
 _MODES = {"L": np.uint8, "RGB": np.uint8, "RGBA": np.uint8, "I;16": np.uint16, "1": np.bool_}
 
@@ -117,8 +119,20 @@ class EncodedFrames:
 
     def __getitem__(self, index: Any, /) -> NDArray[Any]:
         numbers = np.asarray(np.arange(len(self))[index])
+        frames = self._decoded(numbers.ravel().tolist(), np.empty)
+        return frames.reshape(*numbers.shape, *self.shape[1:])
+
+    def read(self, room: Room) -> NDArray[Any]:
+        """All frames, in the array that `room` gives once the first of them is decoded.
+
+        Raises:
+            CorruptFileError, ShapeError: as when indexed.
+        """
+        return self._decoded(range(len(self)), room)
+
+    def _decoded(self, numbers: Sequence[int], room: Room) -> NDArray[Any]:
         frames = np.empty((0, *self.shape[1:]), self.dtype)
-        for at, number in enumerate(numbers.ravel().tolist()):
+        for at, number in enumerate(numbers):
             if at and self._decoded_in_place(number, frames[at]):
                 continue
             frame = self._frame(number)
@@ -129,9 +143,9 @@ class EncodedFrames:
                 )
                 raise self._located(wrong, number)
             if not at:  # memory for what is there, not for what was declared
-                frames = np.empty((numbers.size, *self.shape[1:]), self.dtype)
+                frames = room((len(numbers), *self.shape[1:]), self.dtype)
             frames[at] = frame
-        return frames.reshape(*numbers.shape, *self.shape[1:])
+        return frames
 
     def _decoded_in_place(self, number: int, pixels: NDArray[Any]) -> bool:
         try:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
 from robocache.core.seeding import generator
+from robocache.datasets.reused_memory import ReusedMemory
+from robocache.datasets.rlds.padded import PaddedStreams
 from robocache.datasets.rlds.rtx import RTXDataset
 
 
@@ -45,7 +47,6 @@ class RTXBatch:
     values: Mapping[str, torch.Tensor]
 
 
-_Sample = tuple[Episode, dict[str, NDArray[Any]]]
 _Made = tuple[RTXBatch | None, list[DataError]]
 
 
@@ -109,6 +110,8 @@ class RTXDataLoader:
         self.keys = self._selected(success, language, min_length, max_length)
         self.names = self._names(streams, cameras)
         self._epoch = self._position = 0
+        pictures = len(set(self.names) & set(dataset.cameras))
+        self._memory = ReusedMemory(spare=pictures * (threads + 2))  # what is under way at once
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -232,15 +235,14 @@ class RTXDataLoader:
 
     def _make(self, rows: NDArray[np.int64]) -> _Made:
         """A batch, None where no episode is left, and the errors of episodes that are left out."""
-        samples, unread = [], []
-        for row in rows:
-            try:
-                samples.append(self._read(self.keys[row]))
-            except DataError as error:
-                unread.append(error)
-        return (self._batch(samples) if samples else None), unread
+        keys = [self.keys[row] for row in rows]
+        unread: dict[str, DataError] = {}
+        batch = None
+        while batch is None and (left := [key for key in keys if key not in unread]):
+            batch = self._batch(left, unread)
+        return batch, [unread[key] for key in keys if key in unread]
 
-    def _read(self, key: str) -> _Sample:
+    def _episode(self, key: str) -> Episode:
         episode = self.dataset[key]
         if self.pad_to is not None and episode.outcome.steps > self.pad_to:
             raise ShapeError(
@@ -248,7 +250,9 @@ class RTXDataLoader:
                 f"max_length as well",
                 episode=key,
             )
-        return episode, {name: np.asarray(episode.stream(name).values[:]) for name in self.names}
+        for name in self.names:
+            episode.stream(name)  # is it there?
+        return episode
 
     def _skip_or_raise(self, error: DataError) -> None:
         if self.on_error == "raise":
@@ -256,12 +260,30 @@ class RTXDataLoader:
         self.skipped += 1
         warnings.warn(f"episode skipped: {error}", stacklevel=3)
 
-    def _batch(self, samples: list[_Sample]) -> RTXBatch:
-        episodes = [episode for episode, _ in samples]
+    def _batch(self, keys: list[str], unread: dict[str, DataError]) -> RTXBatch | None:
+        """The episodes that can be read; None: try again without those that are in `unread` now."""
+        episodes = []
+        for key in keys:
+            try:
+                episodes.append(self._episode(key))
+            except DataError as error:
+                unread[key] = error
+        if not episodes:
+            return None
         lengths = [episode.outcome.steps for episode in episodes]
         steps = self.pad_to or max(lengths)
+        streams = PaddedStreams(episodes, steps, self._memory.empty)
+        damaged = False
+        for row, episode in enumerate(episodes):
+            try:
+                for name in self.names:
+                    streams.fill(row, name)
+            except DataError as error:
+                unread[episode.key], damaged = error, True
+        if damaged:
+            return None
         clock = self.dataset.reader.clock.rate_hz
-        times = np.tile(np.arange(steps, dtype=np.float64) / clock, (len(samples), 1))
+        times = np.tile(np.arange(steps, dtype=np.float64) / clock, (len(episodes), 1))
         return RTXBatch(
             keys=[episode.key for episode in episodes],
             instructions=[episode.instruction for episode in episodes],
@@ -269,26 +291,5 @@ class RTXDataLoader:
             lengths=torch.tensor(lengths),
             valid=torch.arange(steps) < torch.tensor(lengths)[:, None],
             times_s=torch.from_numpy(times),
-            values={
-                name: _padded(name, [(e.key, values[name]) for e, values in samples], steps)
-                for name in self.names
-            },
+            values=streams.tensors(),
         )
-
-
-def _padded(name: str, samples: list[tuple[str, NDArray[Any]]], steps: int) -> torch.Tensor:
-    """(B, steps, ...) of samples (T, ...), zeros after their end."""
-    _, first = samples[0]
-    if len(samples) == 1 and len(first) == steps and first.flags.writeable:
-        return torch.from_numpy(first[np.newaxis])
-    whole = np.zeros((len(samples), steps, *first.shape[1:]), first.dtype)
-    for row, (key, array) in zip(whole, samples, strict=True):
-        if array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:
-            raise ShapeError(
-                f"{array.dtype} of shape {array.shape[1:]}, in {samples[0][0]} it is "
-                f"{first.dtype} of {first.shape[1:]}; batches need the same",
-                episode=key,
-                stream=name,
-            )
-        row[: len(array)] = array
-    return torch.from_numpy(whole)

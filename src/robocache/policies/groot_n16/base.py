@@ -28,11 +28,20 @@ def identify(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def require_same(folder: Path, sha256: str) -> None:
-    """Raise CheckpointError where a folder is not what a policy was trained from."""
+def require_same(folder: Path, sha256: str) -> str:
+    """What identifies a folder.
+
+    Args:
+        folder: of a checkpoint.
+        sha256: what it was when a policy was trained from it; empty: not known.
+
+    Raises:
+        CheckpointError: it is another one now, or cannot be read.
+    """
     found = identify(folder)
     if sha256 and found != sha256:
         raise CheckpointError(
             f"{folder} is not the base that the policy was trained from: its sha256 is "
             f"{found[:12]}, not {sha256[:12]}; give the right one back its name"
         )
+    return found

@@ -17,7 +17,7 @@ from robocache.core.statistics import Statistics
 from robocache.core.stream import StreamSpec
 from robocache.core.window import StreamInput
 from robocache.datasets.windows import WindowTable
-from robocache.policies.groot_n16.base import identify, require_same
+from robocache.policies.groot_n16.base import require_same
 from robocache.policies.groot_n16.checkpoint import find_folder, read_checkpoint
 from robocache.policies.groot_n16.lora import add_lora
 from robocache.policies.groot_n16.model import GrootN16
@@ -61,22 +61,22 @@ def begin(
 
     Raises:
         ConfigError: settings, base and streams do not fit each other.
-        CheckpointError: the base is damaged or of another model.
+        CheckpointError: the base is damaged, of another model, or not what `base_sha256` says.
     """
     folder = find_folder(settings.base)
-    settings = replace(settings, base_sha256=identify(folder))
+    settings = replace(settings, base_sha256=require_same(folder, settings.base_sha256))
     chosen: dict[str, EmbodimentStatistics] = {}
     origin: dict[str, dict[str, str]] = {}
     known = _processor(settings, folder)
     shared = RobotStreams.of(inputs, action, rate_hz, specs, statistics)
     for tag, robot in settings.embodiments.items():
+        streams = (own or {}).get(tag, shared)
+        recorded = streams.robot(tag, robot)
         found = None
         if robot.statistics != "pretrained":
             if tag not in data:
                 raise ConfigError(f"no dataset is of embodiment {tag!r}, so it has no statistics")
-            streams = (own or {}).get(tag, shared)
             config = robot.config(tag, streams.steps_before(), known.embodiments.get(tag))
-            recorded = streams.robot(tag, robot)
             tables, weights = zip(*data[tag], strict=True)
             parts = [compute_statistics(config, episode_groups(t, recorded)) for t in tables]
             found = merge_statistics(parts, weights, tag)

@@ -67,14 +67,15 @@ def load_pretrained(
         model = GrootN16(config)
     model.fusion = fusion
     fresh = _fresh(checkpoint, model)
-    problems = key_problems(checkpoint, model)
-    missing = set(problems.missing) - fresh
-    if problems.misshaped or (strict and (missing or problems.extra)):
-        shown = KeyProblems(tuple(sorted(missing)), problems.extra, problems.misshaped)
-        raise CheckpointError(f"the weights in {checkpoint.folder} do not fit the model: {shown}")
+    problems = unfitting(checkpoint, model)
+    missing = problems.missing
+    if problems.misshaped or (strict and problems):
+        raise CheckpointError(
+            f"the weights in {checkpoint.folder} do not fit the model: {problems}"
+        )
     if missing:
         whole = GrootN16(config, fusion).state_dict()
-        for name in sorted(missing):
+        for name in missing:
             place(model, name, whole[name].to(device, dtype))
     untied = HEAD in checkpoint.tensors and not _is_tied(checkpoint)
     ignored = {*problems.extra, *(() if untied else (HEAD,))}
@@ -102,6 +103,13 @@ def key_problems(checkpoint: Checkpoint, model: GrootN16) -> KeyProblems:
     if HEAD not in checkpoint.tensors:
         del expected[HEAD]
     return compare_keys(expected, checkpoint.shapes)
+
+
+def unfitting(checkpoint: Checkpoint, model: GrootN16) -> KeyProblems:
+    """`key_problems` but for keys that a sound checkpoint need not have."""
+    problems = key_problems(checkpoint, model)
+    missing = tuple(sorted(set(problems.missing) - _fresh(checkpoint, model)))
+    return KeyProblems(missing, problems.extra, problems.misshaped)
 
 
 def read_tensors(checkpoint: Checkpoint, names: set[str]) -> Iterator[tuple[str, Tensor]]:

@@ -37,22 +37,29 @@ BOUND = 1e-6
 GREY_LEVEL = 2 / 255
 """In normalised pixels; a grey level more or less is let pass where a picture was not square."""
 KEYS = ("input_ids", "attention_mask", "image_sizes", "embodiment_id", "action_mask")
+TOKEN_STAGES = ("processing/input_ids", "processing/attention_mask")
+"""What is compared only with the public vocabulary at hand."""
 
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def processing_stages(folder: Path, tokenizer: GrootTokenizer) -> Iterator[Stage]:
+def processing_stages(folder: Path, tokenizer: GrootTokenizer | None) -> Iterator[Stage]:
     """All stages of an oracle folder.
 
     Args:
         folder: with full.safetensors, processing.safetensors, their JSON files, and processor/.
-        tokenizer: of the public vocabulary.
+        tokenizer: of the public vocabulary; None: `TOKEN_STAGES` are left out.
 
     Raises:
-        CorruptFileError: a file is missing or damaged.
+        CorruptFileError: a file is missing, damaged, or lacks something.
     """
-    yield from _of_batch(folder, tokenizer)
-    yield from _of_cases(folder)
+    try:
+        for stage in _of_batch(folder, tokenizer or GrootTokenizer.bytes_only()):
+            if tokenizer is not None or stage.name not in TOKEN_STAGES:
+                yield stage
+        yield from _of_cases(folder)
+    except KeyError as error:
+        raise CorruptFileError(f"the oracle lacks {error}", file=folder) from error
 
 
 def _of_batch(folder: Path, tokenizer: GrootTokenizer) -> Iterator[Stage]:
