@@ -27,6 +27,8 @@ TINY = {
     "env_steps": ["--steps", "20", "--episodes", "1"],
     "evaluation": [*REACH, "--episodes", "2", "--max-steps", "10", "--batch", "2"],
     "evidence": [*REACH, "--demonstrations=1", "--steps=5", "--layouts=1", "--max-steps=10"],
+    "groot_features": ["--batch-size", "2", "--views", "1"],
+    "groot_inference": ["--batches", "1", "--views", "1"],
     "loader": [*REACH, "--episodes", "1", "--steps", "1", "--threads", "1"],
     "report": [*REACH, "--steps=5", "--layouts=1", "--max-steps=10", "--workers=0"],
     "runs_ls": ["--runs", "20"],
@@ -100,6 +102,20 @@ def test_everything_that_makes_evidence_is_timed(measure: ModuleType) -> None:
     evidence = importlib.import_module("evidence")
     names = [(owner, name) for owner, group in evidence.EVIDENCE for name in group]
     assert all(callable(getattr(owner, name)) for owner, name in [*names, evidence.PRODUCT])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["groot_features", "groot_inference"])
+def test_groot_is_measured_on_cuda(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", "--rounds", "1", "--device=cuda"]
+    done = subprocess.run(
+        [*command, *TINY[name]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["settings"]["device"] == "cuda"
+    if name == "groot_inference":
+        assert all(one["peak_bytes"] > 0 for one in result["training"].values())
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from robocache.core.seeding import generator
+from robocache.policies.groot_n16.compiled import CompiledVelocity
 from robocache.policies.groot_n16.encoding import encode
 from robocache.policies.groot_n16.model import GrootN16
 from robocache.policies.groot_n16.processing.processor import GrootProcessor
@@ -32,6 +33,7 @@ class Actor:
 
     def __init__(self, model: GrootN16, processor: GrootProcessor, settings: GrootSettings) -> None:
         self.model, self.processor, self.settings = model, processor, settings
+        self.velocity = CompiledVelocity(model.action_head) if settings.compile else None
 
     @torch.inference_mode()
     def predict(self, samples: Sequence[Sample], seeds: Sequence[int], tag: str) -> list[Groups]:
@@ -67,11 +69,19 @@ class Actor:
         noise = np.stack([generator(seed, "groot-noise").standard_normal(shape) for seed in seeds])
         device = self.model.device
         inputs = encode(self.processor, samples, [tag] * len(samples), None, device)
-        actions = self.model.sample(
-            self.model.context(self.model.encode(inputs)),
-            inputs.state,
-            inputs.embodiment_id,
-            torch.from_numpy(noise.astype(np.float32)).to(device),
-            self.settings.flow_steps,
-        )
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._mixed()):
+            actions = self.model.sample(
+                self.model.context(self.model.encode(inputs)),
+                inputs.state,
+                inputs.embodiment_id,
+                torch.from_numpy(noise.astype(np.float32)).to(device),
+                self.settings.flow_steps,
+                self.velocity,
+            )
         return self.processor.decode_actions(actions, [s["state"] for s in samples], tag)
+
+    def _mixed(self) -> bool:
+        """Whether there are float32 weights that CUDA had better multiply in bfloat16."""
+        if self.settings.dtype != "bfloat16" or self.model.device.type != "cuda":
+            return False
+        return any(weight.dtype == torch.float32 for weight in self.model.parameters())

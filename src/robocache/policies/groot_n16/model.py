@@ -148,6 +148,7 @@ class GrootN16(nn.Module):
         embodiment_id: Tensor,
         noise: Tensor,
         steps: int | None = None,
+        velocity: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         """(B, H, A) normalised actions, in the dtype of the noise.
 
@@ -158,6 +159,7 @@ class GrootN16(nn.Module):
             noise: (B, H, max_action_dim) standard normal; H is `action_horizon`, since the network
                 was trained on whole padded chunks.
             steps: Euler steps; None: `num_inference_timesteps`.
+            velocity: a faster form of the action head's, see `CompiledVelocity`.
 
         Raises:
             ShapeError: the noise is of another shape.
@@ -169,7 +171,7 @@ class GrootN16(nn.Module):
         if steps < 1:
             raise ConfigError(f"sampling takes at least one step, got {steps}")
         context = features if isinstance(features, CrossContext) else self.context(features)
-        return self.action_head.sample(context, state, embodiment_id, noise, steps)
+        return self.action_head.sample(context, state, embodiment_id, noise, steps, velocity)
 
     def train(self, mode: bool = True) -> GrootN16:
         """Training mode, except for parts of which nothing trains: those act as in evaluation.

@@ -108,6 +108,16 @@ class GrootPolicy(nn.Module):
         self.rate_hz, self.statistics = streams.rate_hz, streams.statistics
         self.execute_steps = min(self.settings.execute_steps, self.robot.settings.horizon)
 
+    def only_act(self) -> None:
+        """Bring what trained to the dtype of the rest, in place: faster, and good for acting only.
+
+        Adapters stay float32.
+        """
+        self.requires_grad_(False).eval()
+        for name, weight in self.model.named_parameters():
+            if ".lora_" not in name:
+                weight.data = weight.data.to(getattr(torch, self.settings.dtype))
+
     def modalities(self) -> dict[str, Any]:
         """Of the embodiment that it acts as, as in processor_config.json."""
         return self.processor.embodiments[self.acting_as].to_json()

@@ -152,6 +152,8 @@ class GrootSettings:
             epochs need neither it nor pictures; nothing of it may train then, and augment must be
             false.
         dtype: of the weights that do not train; what trains is float32.
+        compile: act with a DiT that torch compiled: faster, but the first answers take a minute or
+            more; needs a C++ compiler.
         batch_rows: observations that are asked about at once, exactly; fewer are filled up, so that
             an answer does not depend on who else asks.
         base_sha256: what the base holds; filled in when training begins, and held against it.
@@ -175,6 +177,7 @@ class GrootSettings:
     augment: bool = True
     feature_cache: bool = False
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    compile: bool = False
     batch_rows: int = 1
     base_sha256: str = ""
 
