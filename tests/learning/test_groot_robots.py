@@ -108,3 +108,25 @@ def test_a_robot_that_the_policy_does_not_know_is_named(folder: Path) -> None:
     wrong = MIXTURE.replace("embodiment: hand", "embodiment: hend")
     ended = processes.run(("train", wrong, *SETTINGS), folder / "home")
     assert ended.code == 3 and "did you mean 'hand'" in ended.output, ended.output
+
+
+def test_kept_features_change_no_bit(folder: Path) -> None:
+    """Made while training, then read without looking at a picture."""
+    settings = (
+        MIXTURE.replace(", weight: 2", ""),
+        *SETTINGS,
+        "trainer.batch_size=17",
+        "policy.network.augment=false",
+    )
+    assert processes.run(("train", *settings, "--name=plain"), folder / "home").code == 0
+    kept = ("train", *settings, "policy.network.feature_cache=true")
+    for name, begun in (("making", 0), ("reading", 34)):
+        ended = processes.run((*kept, f"--name={name}"), folder / "home")
+        assert ended.code == 0, ended.output
+        assert f"features of {begun} of 34 windows" in ended.output.replace("\n", " ")
+        assert left(folder, name) == left(folder, "plain")
+    ended = processes.run(("data", "cache", "--list"), folder / "home")
+    assert "34 windows" in ended.output and "not finished" not in ended.output, ended.output
+    refused = (*kept, "policy.network.tune_visual=true", "--name=refused")
+    ended = processes.run(refused, folder / "home")
+    assert ended.code == 3 and "the vision tower trains" in ended.output.replace("\n", " ")

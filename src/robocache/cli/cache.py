@@ -21,6 +21,7 @@ from robocache.cli.training_data import find_datasets, training_data
 from robocache.cli.windows_seen import windows_of
 from robocache.core.errors import ConfigError
 from robocache.datasets.cache import CacheInfo, list_caches, remove_cache
+from robocache.datasets.cache.key import WINDOWS
 from robocache.runs import RunStore
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -54,7 +55,7 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
             workers=workers,
             limit_bytes=limit_bytes,
         )
-        (cache,) = (one for one in list_caches() if one.folder == folder)
+        (cache,) = (one for one in list_caches(WINDOWS) if one.folder == folder)
         console.print(f"{name}: {in_bytes(cache.size_bytes())} in {folder}")
         made.append(_plain(cache))
     return {"caches": made, **skipped_field(datasets.values())}
@@ -64,14 +65,16 @@ def show() -> dict[str, Any]:
     """List every cache, the last used first."""
     caches = list_caches()
     table = Table(box=None)
-    for title in ("cache", "episodes", "inputs", "quality", "size", "last used"):
+    for title in ("cache", "of", "inputs", "quality", "size", "last used"):
         table.add_column(title, overflow="fold")
     for cache in caches:
+        windows = cache.kind == WINDOWS
+        of = f"{cache.about['episodes']} episodes" if windows else f"{cache.about['rows']} windows"
         table.add_row(
             cache.folder.name,
-            f"{cache.about['episodes']}" + ("" if cache.complete else ", not finished"),
-            ", ".join(_inputs(cache)) or "-",
-            str(cache.about["quality"]),
+            of + ("" if cache.complete else ", not finished"),
+            ", ".join(_inputs(cache)) or "-" if windows else "features of GR00T",
+            str(cache.about["quality"]) if windows else cache.about["dtype"],
             in_bytes(cache.size_bytes()),
             datetime.fromtimestamp(cache.used).strftime("%Y-%m-%d %H:%M"),
         )
@@ -110,6 +113,7 @@ def _inputs(cache: CacheInfo) -> list[str]:
 def _plain(cache: CacheInfo) -> dict[str, Any]:
     return {
         "name": cache.folder.name,
+        "kind": cache.kind,
         "folder": str(cache.folder),
         "bytes": cache.size_bytes(),
         "complete": cache.complete,

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from robocache.cli.progress import console
+from robocache.cli.retention import in_bytes
 from robocache.cli.train_config import PolicyConfig, TrainConfig
 from robocache.cli.training_data import TrainingData
 from robocache.cli.windows_seen import windows_of
@@ -17,9 +18,12 @@ from robocache.core.seeding import derive_seed
 from robocache.core.statistics import Statistics
 from robocache.core.window import StreamInput
 from robocache.datasets import Mixture, WindowTable
+from robocache.datasets.unread import without_pictures
 from robocache.datasets.windows import Windows
 from robocache.policies import FlowConfig, FlowPolicy, TrainablePolicy, load_policy
 from robocache.policies.flow.policy import relative_name, require_comparable
+from robocache.policies.groot_n16.feature_cache import open_feature_cache
+from robocache.policies.groot_n16.policy import GrootPolicy
 from robocache.policies.groot_n16.settings import GrootSettings
 from robocache.policies.groot_n16.streams import RobotStreams
 
@@ -32,14 +36,39 @@ def prepare(
 ) -> tuple[TrainablePolicy, WindowTable | Mixture]:
     """A policy with fresh weights (or those of `start`), and the windows it learns from."""
     table = data.windows(windows_of(config.policy, start))
+    policy = _policy(config.policy, data, table, seed, start)
+    if isinstance(policy, GrootPolicy) and policy.settings.feature_cache:
+        table = keep_features(policy, data, table, config.trainer.device)
+    return policy, table
+
+
+def _policy(
+    wanted: PolicyConfig | None,
+    data: TrainingData,
+    table: WindowTable | Mixture,
+    seed: int,
+    start: Path | None,
+) -> TrainablePolicy:
     if start is not None:
-        return load_policy(start), table
-    wanted = config.policy
+        return load_policy(start)
     assert wanted is not None
     torch.manual_seed(derive_seed(seed, "initial-weights"))
     if isinstance(wanted.network, GrootSettings):
-        return _groot_policy(wanted, wanted.network, data, table), table
-    return _flow_policy(wanted, wanted.network, data, table), table
+        return _groot_policy(wanted, wanted.network, data, table)
+    return _flow_policy(wanted, wanted.network, data, table)
+
+
+def keep_features(
+    policy: GrootPolicy, data: TrainingData, table: WindowTable | Mixture, device: str
+) -> WindowTable | Mixture:
+    """Let a policy keep the features of these windows; without pictures where it has all."""
+    store = open_feature_cache(policy, table, data.samples(table), device)
+    policy.feature_store = store
+    console.print(
+        f"features of {store.filled} of {len(store)} windows are in {store.folder} "
+        f"({in_bytes(store.bytes)})"
+    )
+    return without_pictures(table) if store.filled == len(store) else table
 
 
 def _flow_policy(

@@ -116,6 +116,15 @@ class TrainingData:
     def _prefix(self, name: str) -> str:
         return f"{name}/" if self.members else ""
 
+    def samples(self, table: WindowTable | Mixture) -> str:
+        """sha256 over what is in these windows: datasets as they are trained on, and which rows."""
+        tables = [table] if isinstance(table, WindowTable) else table.tables
+        parts = [
+            (dataset.fingerprint, part.digest())
+            for dataset, part in zip(self.as_trained.values(), tables, strict=True)
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
     def statistics(self, streams: Sequence[str], names: Sequence[str] | None = None) -> Statistics:
         """Statistics of the episodes as they are trained on; of a mixture see `mix_statistics`.
 

@@ -94,6 +94,9 @@ class FrameColumn:
         valid: (N, O) whether there is one.
     """
 
+    decodes = True
+    """Whether reading takes time, so that other processes may do it."""
+
     def __init__(
         self,
         spec: StreamSpec,
@@ -103,6 +106,10 @@ class FrameColumn:
     ) -> None:
         self._spec, self.frames, self.samples, self.valid = spec, frames, samples, valid
         self._starts = np.cumsum([0, *(len(array) for array in frames)])
+
+    def unread(self) -> FrameColumn:
+        """The same column, whose frames are not read."""
+        return UnreadFrames(self._spec, self.frames, self.samples, self.valid)
 
     def only(self, rows: NDArray[np.int64]) -> FrameColumn:
         """The frames of these windows."""
@@ -120,6 +127,16 @@ class FrameColumn:
                 out[mine] = self.frames[episode][wanted[mine] - self._starts[episode]]
         out[~self.valid[rows].reshape(-1)] = 0
         return torch.from_numpy(out).reshape(*samples.shape, *self._spec.shape)
+
+
+class UnreadFrames(FrameColumn):
+    """Frames of no pixels in place of those of a column."""
+
+    decodes = False
+
+    def read(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """(B, O, 0) uint8."""
+        return torch.empty(*self.samples[rows].shape, 0, dtype=torch.uint8)
 
 
 class FrameColumns:

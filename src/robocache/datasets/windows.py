@@ -199,7 +199,11 @@ class WindowTable:
 
     def frame_reader(self) -> FrameColumns | None:
         """Decodes the streams that are not in memory; None: all are."""
-        columns = {n: c.frames for n, c in self.aligned.inputs.items() if c.frames is not None}
+        columns = {
+            name: column.frames
+            for name, column in self.aligned.inputs.items()
+            if column.frames is not None and column.frames.decodes
+        }
         return FrameColumns(columns) if columns else None
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:

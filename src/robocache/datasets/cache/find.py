@@ -11,6 +11,7 @@ from pathlib import Path
 from robocache.core.errors import ConfigError, CorruptFileError
 from robocache.core.window import Window
 from robocache.datasets.aligned import AlignedEpisodes
+from robocache.datasets.cache.key import WINDOWS
 from robocache.datasets.cache.space import IN_USE, list_caches
 from robocache.datasets.cache.table import TABLE, CachedEpisodes, read_table, table_text
 from robocache.runs import FileLock
@@ -50,7 +51,7 @@ def find_cache(
     exactly = hashlib.sha256("\n".join(keys).encode()).hexdigest()
     view = window.to_json()
     found = []
-    for cache in list_caches():
+    for cache in list_caches(WINDOWS):
         about = cache.about
         if not cache.complete or (about["fingerprint"], about["window"]) != (fingerprint, view):
             continue

@@ -15,6 +15,9 @@ from robocache.runs import home
 VERSION = 1
 """Of the files; others are left alone."""
 ABOUT = "about.json"
+WINDOWS, FEATURES = "windows", "features"
+COMPLETE = {WINDOWS: "table", FEATURES: "complete"}
+"""Kind of cache -> what is in its folder once all of it is there."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class CacheKey:
         }
 
 
-def caches_folder() -> Path:
-    """Where all caches lie."""
-    return home() / "cache" / "windows"
+def caches_folder(kind: str = WINDOWS) -> Path:
+    """Where all caches of a kind lie: aligned windows, or the features of a frozen network."""
+    return home() / "cache" / kind
 
 
 def cache_folder(dataset: str, key: CacheKey) -> Path:

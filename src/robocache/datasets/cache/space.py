@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robocache.core.errors import ConfigError, StorageError, StoreError, unknown_name
-from robocache.datasets.cache.key import ABOUT, VERSION, caches_folder
-from robocache.datasets.cache.table import TABLE
+from robocache.datasets.cache.key import ABOUT, COMPLETE, VERSION, caches_folder
 from robocache.runs import FileLock, remove_directory
 from robocache.runs.removal import size_bytes
 
@@ -23,12 +22,15 @@ class CacheInfo:
 
     Attributes:
         folder: where it lies; its name is the name of the cache.
-        about: dataset, fingerprint, window, number of episodes, quality.
+        kind: of windows or of features.
+        about: of windows: dataset, fingerprint, window, number of episodes, quality; of features:
+            what they were made of and with, rows.
         complete: it can be read; others were stopped while they were made.
         used: when it was last opened, seconds since 1970.
     """
 
     folder: Path
+    kind: str
     about: dict[str, Any]
     complete: bool
     used: float
@@ -38,9 +40,13 @@ class CacheInfo:
         return size_bytes(self.folder)
 
 
-def list_caches() -> list[CacheInfo]:
-    """Every cache of this home, the last used first."""
-    found = [_info(path.parent) for path in caches_folder().glob(f"*/{ABOUT}")]
+def list_caches(*kinds: str) -> list[CacheInfo]:
+    """Every cache of these kinds in this home, the last used first; without kinds: all."""
+    found = [
+        _info(path.parent, kind)
+        for kind in kinds or COMPLETE
+        for path in caches_folder(kind).glob(f"*/{ABOUT}")
+    ]
     return sorted((one for one in found if one is not None), key=lambda one: -one.used)
 
 
@@ -87,7 +93,7 @@ def make_room(limit_bytes: int | None, growing: Path, *, share: float) -> None:
         )
 
 
-def _info(folder: Path) -> CacheInfo | None:
+def _info(folder: Path, kind: str) -> CacheInfo | None:
     try:
         about = json.loads((folder / ABOUT).read_bytes())
         used = max((folder / name).stat().st_mtime for name in (ABOUT, IN_USE))
@@ -95,7 +101,7 @@ def _info(folder: Path) -> CacheInfo | None:
         return None
     if not isinstance(about, dict) or about.get("version") != VERSION:
         return None
-    return CacheInfo(folder, about, (folder / TABLE).is_dir(), used)
+    return CacheInfo(folder, kind, about, (folder / COMPLETE[kind]).exists(), used)
 
 
 def _removed(folder: Path) -> bool:

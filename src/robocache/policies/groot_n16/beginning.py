@@ -32,7 +32,7 @@ from robocache.policies.groot_n16.processing.statistics import (
 )
 from robocache.policies.groot_n16.robot import Robot
 from robocache.policies.groot_n16.settings import GrootSettings
-from robocache.policies.groot_n16.streams import RobotStreams
+from robocache.policies.groot_n16.streams import RobotStreams, steps_before
 from robocache.policies.groot_n16.tune import TUNE_FIELDS, set_gradient_checkpointing, set_trainable
 
 Groups = Mapping[str, NDArray[Any]]
@@ -76,7 +76,8 @@ def begin(
         if robot.statistics != "pretrained":
             if tag not in data:
                 raise ConfigError(f"no dataset is of embodiment {tag!r}, so it has no statistics")
-            config = robot.config(tag, streams.steps_before(), known.embodiments.get(tag))
+            steps = steps_before(streams.inputs, streams.rate_hz)
+            config = robot.config(tag, steps, known.embodiments.get(tag))
             tables, weights = zip(*data[tag], strict=True)
             parts = [compute_statistics(config, episode_groups(t, recorded)) for t in tables]
             found = merge_statistics(parts, weights, tag)
@@ -156,7 +157,8 @@ def _assemble(
         apply_sincos_state_encoding=processor.settings.apply_sincos_state_encoding or sines,
     )
     for tag, robot in settings.embodiments.items():
-        steps = own.get(tag, shared).steps_before()
+        streams = own.get(tag, shared)
+        steps = steps_before(streams.inputs, streams.rate_hz)
         config = robot.config(tag, steps, processor.embodiments.get(tag))
         ids = {**PROJECTOR_IDS, **processor.embodiment_ids}
         number = robot.projector if robot.projector is not None else ids.get(tag)

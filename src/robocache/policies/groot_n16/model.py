@@ -80,6 +80,12 @@ class GrootN16(nn.Module):
 
         save_pretrained(self, Path(folder), max_shard_bytes)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.action_head.state_encoder.layer1.b.device
+        return device
+
     def encode(self, inputs: GrootInputs) -> BackboneFeatures:
         """Features (B, S, D) of images and instruction, after `fusion`.
 

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robocache.core.errors import PolicyError, unknown_name
-from robocache.core.seeding import generator
 from robocache.core.statistics import Statistics
 from robocache.core.stream import StreamSpec
 from robocache.core.window import ActionChunk, Observation, StreamInput, Window
 from robocache.datasets.windows import Batch
 from robocache.policies.draws import Draws
-from robocache.policies.groot_n16.inputs import GrootInputs
-from robocache.policies.groot_n16.model import GrootN16
+from robocache.policies.groot_n16.acting import Actor
+from robocache.policies.groot_n16.encoding import encode, encode_numbers
+from robocache.policies.groot_n16.feature_store import FeatureStore
+from robocache.policies.groot_n16.frozen import Row, features_alone, kept_or_made, side_by_side
+from robocache.policies.groot_n16.model import GrootN16, trains
 from robocache.policies.groot_n16.processing.processor import GrootProcessor
 from robocache.policies.groot_n16.processing.samples import Sample
 from robocache.policies.groot_n16.robot import Robot
@@ -47,6 +49,8 @@ class GrootPolicy(nn.Module):
     Attributes:
         acting_as: the embodiment that it acts as; `inputs`, `specs`, `action`, `rate_hz`,
             `statistics` and `execute_steps` are those of this embodiment.
+        feature_store: keeps what a frozen backbone makes of the windows that are trained on; see
+            `open_feature_cache`.
     """
 
     kind = "groot_n16"
@@ -72,6 +76,8 @@ class GrootPolicy(nn.Module):
         self.robots = {
             tag: self.streams[tag].robot(tag, robot) for tag, robot in settings.embodiments.items()
         }
+        self.actor = Actor(model, processor, settings)
+        self.feature_store: FeatureStore | None = None
         self.act_as(settings.first)
         self.eval()
 
@@ -138,15 +144,39 @@ class GrootPolicy(nn.Module):
     def summed_loss(self, batch: Batch, draws: Draws) -> Tensor:
         """Sum of squared errors of the velocity over the actions that count."""
         robots = self._robots_of(batch)
+        tags = [robot.tag for robot in robots]
         augment = self.training and self.settings.augment
         seeds = draws.seeds(len(robots))
         samples = list(map(training_sample, batch.windows(), robots))
         random = [np.random.default_rng(seed) for seed in seeds] if augment else None
-        inputs = self._encode(samples, [robot.tag for robot in robots], random)
-        flow = self.model.loss(inputs, draws, state_dropout=self.training)
+        features, device = None, self.model.device
+
+        def alone(row: int) -> Row:
+            one, drawn = slice(row, row + 1), random and random[row : row + 1]
+            inputs = encode(self.processor, samples[one], tags[one], drawn, device)
+            return features_alone(self.model, inputs)
+
+        if self._sees_alone():
+            store = self.feature_store if self.training else None
+            rows = kept_or_made(store, batch.index.tolist(), alone)
+            features = side_by_side(rows, device)
+            inputs = encode_numbers(self.processor, samples, tags, features, device)
+        else:
+            inputs = encode(self.processor, samples, tags, random, device)
+        flow = self.model.loss(inputs, draws, features=features, state_dropout=self.training)
         return flow.elements.sum()
 
-    @torch.inference_mode()
+    def _sees_alone(self) -> bool:
+        """Whether the backbone takes each sample by itself, so that others change no bit.
+
+        That needs a backbone that is frozen and an action head that does not look at padding. It
+        costs nothing on the CPU; elsewhere it is done where features are kept.
+        """
+        if self.training and self.feature_store is not None:
+            return True
+        here = self.model.device.type == "cpu" and self.model.config.use_alternate_vl_dit
+        return here and not trains(self.model.backbone)
+
     def act(self, observations: Sequence[Observation], seeds: Sequence[int]) -> list[ActionChunk]:
         """One chunk per observation; see `robocache.core.Policy`.
 
@@ -168,62 +198,11 @@ class GrootPolicy(nn.Module):
             for view, found in zip(observations, groups, strict=True)
         ]
 
-    @torch.inference_mode()
     def predict(
         self, samples: Sequence[Sample], seeds: Sequence[int]
     ) -> list[dict[str, NDArray[np.float32]]]:
-        """Of each sample: action group -> (H, D), in the robot's units.
-
-        Blocks of exactly `batch_rows` samples whose prompts have one length are computed together,
-        so no answer depends on the other samples.
-        """
-        found: dict[int, dict[str, NDArray[np.float32]]] = {}
-        by_length: dict[tuple[object, ...], list[int]] = {}
-        for number, sample in enumerate(samples):
-            by_length.setdefault(self._length(sample), []).append(number)
-        rows = self.settings.batch_rows
-        for numbers in by_length.values():
-            for start in range(0, len(numbers), rows):
-                part = numbers[start : start + rows]
-                filled = [*part, *[part[0]] * (rows - len(part))]
-                groups = self._predict([samples[n] for n in filled], [seeds[n] for n in filled])
-                found.update({n: {k: v[i] for k, v in groups.items()} for i, n in enumerate(part)})
-        return [found[number] for number in range(len(samples))]
-
-    def _length(self, sample: Sample) -> tuple[object, ...]:
-        """Samples that agree in this have prompts of one length."""
-        text = self.processor.encoder(self.acting_as).text(sample)
-        sizes = tuple(np.shape(video)[:3] for video in sample["video"].values())
-        return self.processor.tokenizer.encode([text], [[]])[0].shape[1], sizes
-
-    def _predict(
-        self, samples: Sequence[Sample], seeds: Sequence[int]
-    ) -> dict[str, NDArray[np.float32]]:
-        config = self.model.config
-        shape = (config.action_horizon, config.max_action_dim)
-        noise = np.stack([generator(seed, "groot-noise").standard_normal(shape) for seed in seeds])
-        inputs = self._encode(samples, [self.acting_as] * len(samples), None)
-        context = self.model.context(self.model.encode(inputs))
-        actions = self.model.sample(
-            context,
-            inputs.state,
-            inputs.embodiment_id,
-            torch.from_numpy(noise.astype(np.float32)).to(inputs.state.device),
-            self.settings.flow_steps,
-        )
-        states = [sample["state"] for sample in samples]
-        return self.processor.decode_actions(actions, states, self.acting_as)
-
-    def _encode(
-        self,
-        samples: Sequence[Sample],
-        tags: Sequence[str],
-        random: Sequence[np.random.Generator] | None,
-    ) -> GrootInputs:
-        encoded = dict(self.processor.encode(samples, tags, random=random))
-        del encoded["image_sizes"]
-        device = self.model.action_head.state_encoder.layer1.b.device
-        return GrootInputs(**encoded).to(device)  # type: ignore[arg-type]
+        """Of each sample: action group -> (H, D), in the robot's units; see `Actor.predict`."""
+        return self.actor.predict(samples, seeds, self.acting_as)
 
     def _robots_of(self, batch: Batch) -> list[Robot]:
         tags = [tag or self.settings.first for tag in batch.embodiments]

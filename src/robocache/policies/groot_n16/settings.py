@@ -148,6 +148,9 @@ class GrootSettings:
         gradient_checkpointing: compute parts again in the backward pass; less memory, same result.
         state_dropout: share of training states replaced by a learned token.
         augment: crop, rotate and colour pictures in training as the base's processor says.
+        feature_cache: keep on disk what the backbone makes of each training window, so that later
+            epochs need neither it nor pictures; nothing of it may train then, and augment must be
+            false.
         dtype: of the weights that do not train; what trains is float32.
         batch_rows: observations that are asked about at once, exactly; fewer are filled up, so that
             an answer does not depend on who else asks.
@@ -170,6 +173,7 @@ class GrootSettings:
     gradient_checkpointing: bool = False
     state_dropout: float = 0.0
     augment: bool = True
+    feature_cache: bool = False
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     batch_rows: int = 1
     base_sha256: str = ""

@@ -61,23 +61,6 @@ class RobotStreams:
         """What a training sample sees and predicts."""
         return Window(self.inputs, self.action, self.rate_hz, horizon)
 
-    def steps_before(self) -> tuple[int, ...]:
-        """At which steps of the action clock inputs are seen, e.g. (-2, 0).
-
-        Raises:
-            ConfigError: inputs are seen at unlike times, or not at steps.
-        """
-        steps = {tuple(offset * self.rate_hz for offset in view.offsets_s) for view in self.inputs}
-        if len(steps) != 1:
-            raise ConfigError("all inputs of GR00T must have the same offsets_s")
-        (exact,) = steps
-        rounded = tuple(round(step) for step in exact)
-        if any(abs(step - whole) > 0.01 for step, whole in zip(exact, rounded, strict=True)):
-            raise ConfigError(
-                f"offsets_s of GR00T's inputs must be multiples of 1 / {self.rate_hz} s"
-            )
-        return rounded
-
     def to_json(self) -> dict[str, Any]:
         return {
             "inputs": [view.to_json() for view in self.inputs],
@@ -96,3 +79,19 @@ class RobotStreams:
             {name: StreamSpec.from_json(spec) for name, spec in data["specs"].items()},
             Statistics.from_json(data["statistics"]),
         )
+
+
+def steps_before(inputs: Sequence[StreamInput], rate_hz: float) -> tuple[int, ...]:
+    """At which steps of the action clock inputs are seen, e.g. (-2, 0).
+
+    Raises:
+        ConfigError: inputs are seen at unlike times, or not at steps.
+    """
+    steps = {tuple(offset * rate_hz for offset in view.offsets_s) for view in inputs}
+    if len(steps) != 1:
+        raise ConfigError("all inputs of GR00T must have the same offsets_s")
+    (exact,) = steps
+    rounded = tuple(round(step) for step in exact)
+    if any(abs(step - whole) > 0.01 for step, whole in zip(exact, rounded, strict=True)):
+        raise ConfigError(f"offsets_s of GR00T's inputs must be multiples of 1 / {rate_hz} s")
+    return rounded

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -186,40 +186,55 @@ class GrootProcessor:
             ConfigError: an embodiment is not known.
             DataError: a sample cannot be used; names the modality's key and the embodiment.
         """
-        tags = [embodiment] * len(samples) if isinstance(embodiment, str) else list(embodiment)
-        if not samples or len(tags) != len(samples):
-            raise ConfigError(f"{len(samples)} samples of {len(tags)} embodiments")
+        tags = self._tags(samples, embodiment)
         if random is not None and len(random) != len(samples):
             raise ConfigError(f"{len(samples)} samples, but {len(random)} random generators")
         if random is not None and self.settings.extra.get("extra_augmentation_config"):
             raise ConfigError("extra_augmentation_config is not supported in training")
         encoders = [self.encoder(tag) for tag in tags]
         texts = [encoder.text(sample) for encoder, sample in zip(encoders, samples)]
-        states = [encoder.state(sample) for encoder, sample in zip(encoders, samples)]
         draws = [None] * len(samples) if random is None else list(random)
         pictures = list(_pool().map(SampleEncoder.pictures, encoders, samples, draws))
         sizes = [[picture.shape[:2] for picture in of_sample] for of_sample in pictures]
         ids, mask = self.tokenizer.encode(texts, [[image_tokens(*s) for s in of] for of in sizes])
-        if len({len(state) for state in states}) > 1:
-            raise ShapeError("embodiments with different numbers of state steps in one batch")
-        batch = GrootBatch(
-            input_ids=torch.from_numpy(ids),
-            attention_mask=torch.from_numpy(mask),
-            pixel_values=[
+        batch: dict[str, Any] = {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "pixel_values": [
                 torch.from_numpy(network_pixels(p)) for of_sample in pictures for p in of_sample
             ],
-            image_sizes=torch.tensor([s for of in sizes for s in of], dtype=torch.int64),
-            state=torch.from_numpy(np.stack(states)),
-            embodiment_id=torch.tensor([self.embodiment_id(tag) for tag in tags]),
-        )
+            "image_sizes": torch.tensor([s for of in sizes for s in of], dtype=torch.int64),
+            **self.encode_numbers(samples, tags),
+        }
+        return cast(GrootBatch, batch)
+
+    def encode_numbers(
+        self, samples: Sequence[Sample], embodiment: str | Sequence[str]
+    ) -> dict[str, Tensor]:
+        """What `encode` gives but for instructions and pictures, which are not looked at."""
+        tags = self._tags(samples, embodiment)
+        encoders = [self.encoder(tag) for tag in tags]
+        states = [encoder.state(sample) for encoder, sample in zip(encoders, samples)]
+        if len({len(state) for state in states}) > 1:
+            raise ShapeError("embodiments with different numbers of state steps in one batch")
+        numbers = {
+            "state": torch.from_numpy(np.stack(states)),
+            "embodiment_id": torch.tensor([self.embodiment_id(tag) for tag in tags]),
+        }
         with_actions = ["action" in sample for sample in samples]
         if any(with_actions) and not all(with_actions):
             raise DataError(f"sample {with_actions.index(False)} of the batch has no action")
         if all(with_actions):
             actions = [encoder.action(sample) for encoder, sample in zip(encoders, samples)]
-            batch["action"] = torch.from_numpy(np.stack([action for action, _ in actions]))
-            batch["action_mask"] = torch.from_numpy(np.stack([mask for _, mask in actions]))
-        return batch
+            numbers["action"] = torch.from_numpy(np.stack([action for action, _ in actions]))
+            numbers["action_mask"] = torch.from_numpy(np.stack([mask for _, mask in actions]))
+        return numbers
+
+    def _tags(self, samples: Sequence[Sample], embodiment: str | Sequence[str]) -> list[str]:
+        tags = [embodiment] * len(samples) if isinstance(embodiment, str) else list(embodiment)
+        if not samples or len(tags) != len(samples):
+            raise ConfigError(f"{len(samples)} samples of {len(tags)} embodiments")
+        return tags
 
     def decode_actions(
         self,

@@ -5,6 +5,7 @@ Letters: B samples, S tokens.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -132,6 +133,10 @@ class GrootTokenizer:
     def save(self, folder: Path) -> None:
         """Write tokenizer.json, from which `from_folder` makes the same tokenizer."""
         self._tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+
+    def digest(self) -> str:
+        """sha256 of all that decides ids."""
+        return hashlib.sha256(self._tokenizer.to_str().encode()).hexdigest()
 
     def encode(
         self, texts: Sequence[str], tokens_per_image: Sequence[Sequence[int]]
