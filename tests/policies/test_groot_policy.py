@@ -33,7 +33,7 @@ from robocache.policies.groot_n16.settings import (
     GrootSettings,
     StateGroup,
 )
-from robocache.policies.groot_n16.streams import RobotStreams
+from robocache.policies.groot_n16.streams import steps_before
 from robocache.policies.groot_n16.tiny import write_tiny
 from robocache.policies.trainable import mean_loss
 
@@ -277,17 +277,11 @@ def test_settings_that_do_not_fit(base: Path, table: WindowTable) -> None:
         make(base, table, execute_steps=7)
     with pytest.raises(ConfigError, match="the projector must train"):
         make(base, table, state_dropout=0.5, tune_projector=False)
-
-    def steps_before(*inputs: StreamInput) -> tuple[int, ...]:
-        statistics = compute_statistics([arm_recordings.episode(0)], ["action"], "")
-        streams = RobotStreams.of(inputs, "action", 10.0, table.specs, statistics)
-        return streams.steps_before()
-
     with pytest.raises(ConfigError, match="must have the same offsets_s"):
-        steps_before(StreamInput("camera"), StreamInput("state", (-0.1, 0.0)))
+        steps_before([StreamInput("camera"), StreamInput("state", (-0.1, 0.0))], 10)
     with pytest.raises(ConfigError, match="multiples of"):
-        steps_before(StreamInput("state", (-0.12, 0.0)))
-    assert steps_before(StreamInput("state", (-0.2, 0.0))) == (-2, 0)
+        steps_before([StreamInput("state", (-0.12, 0.0))], 10)
+    assert steps_before([StreamInput("state", (-0.2, 0.0))], 10) == (-2, 0)
 
 
 def test_observations_that_do_not_fit(policy: GrootPolicy, table: WindowTable) -> None:
