@@ -23,7 +23,7 @@ slow gpu stress: $(INSTALLED)
 	$(BIN)/python -m pytest -m $@
 
 bench: $(INSTALLED)
-	set -e; for name in env_steps evaluation evidence loader report runs_ls; do \
+	set -e; for name in env_steps evaluation evidence loader report runs_ls serving; do \
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/out/$$name.json; \
 	done
 
