@@ -5,6 +5,7 @@ INSTALLED := .venv/.installed
 .SILENT:
 .PHONY: demo test check slow gpu stress bench bench-datasets clean
 
+BENCHMARKS := env_steps evaluation evidence groot_features groot_inference loader report runs_ls serving
 DATASETS := rlds_tfds dataset_open lerobot_loader lerobot_open calvin_voxels robomimic_fusion dataset_memory
 
 demo: $(INSTALLED)
@@ -23,7 +24,7 @@ slow gpu stress: $(INSTALLED)
 	$(BIN)/python -m pytest -m $@
 
 bench: $(INSTALLED)
-	set -e; for name in env_steps evaluation evidence groot_features groot_inference loader report runs_ls; do \
+	set -e; for name in $(BENCHMARKS); do \
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/out/$$name.json; \
 	done
 

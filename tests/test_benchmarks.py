@@ -32,6 +32,7 @@ TINY = {
     "loader": [*REACH, "--episodes", "1", "--steps", "1", "--threads", "1"],
     "report": [*REACH, "--steps=5", "--layouts=1", "--max-steps=10", "--workers=0"],
     "runs_ls": ["--runs", "20"],
+    "serving": ["--clients", "2", "--requests", "2", "--size", "16", "--hidden", "16"],
 }
 
 

@@ -50,6 +50,8 @@ def test_the_contracts_hold(checkout: Path) -> None:
         ("ops/planted.py", "import robocache.datasets", "imports go downwards only"),
         ("ops/planted.py", "import robocache.runs.files", "imports go downwards only"),
         ("core/planted.py", "def f():\n    import torch", "core knows numpy only"),
+        ("serving/planted.py", "import robocache.datasets", "serving knows no datasets"),
+        ("serving/planted.py", "import robocache.learning", "imports go downwards only"),
         ("runs/planted.py", "import mujoco", "runs knows neither torch nor simulators"),
     ],
 )

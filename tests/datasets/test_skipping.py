@@ -210,7 +210,7 @@ def test_streams_that_are_not_needed_are_not_looked_at(tmp_path: Path) -> None:
     assert len(open_sound(path, needed=Needed(("obs/front_image",)))) == 2
 
 
-def test_none_may_be_skipped_where_none_would_be_left(tmp_path: Path) -> None:
+def test_none_may_be_skipped_where_none_would_be_left(tmp_path: Path, home: Path) -> None:
     with pytest.raises(CorruptFileError, match=r"none of its 2 episodes can be read.*arm/position"):
         open_dataset(nan_bags(tmp_path / "bags", np.nan, np.nan), on_error="skip")
     (tmp_path / "a.hdf5").write_bytes(b"")
@@ -220,6 +220,9 @@ def test_none_may_be_skipped_where_none_would_be_left(tmp_path: Path) -> None:
         open_dataset(tmp_path / "a.hdf5", on_error="skipp")
     with pytest.raises(ConfigError, match="does not take these options"):
         open_dataset(tmp_path / "a.hdf5", on_error="skip", colour="red")
+    with pytest.raises(ConfigError, match="there is no such file or folder"):
+        open_dataset(tmp_path / "nowhere", on_error="skip")
+    assert not (home / "cache" / "damage").exists()
 
 
 def test_what_breaks_afterwards_is_an_error_that_names_the_file(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from robocache.core.errors import (
 from robocache.datasets import Batch, WindowTable, compute_statistics
 from robocache.policies import load_policy, save_policy
 from robocache.policies.draws import Draws
-from robocache.policies.groot_n16.beginning import begin, steps_before
+from robocache.policies.groot_n16.beginning import begin
 from robocache.policies.groot_n16.lora import LoraSettings
 from robocache.policies.groot_n16.policy import GrootPolicy
 from robocache.policies.groot_n16.settings import (
@@ -33,6 +33,7 @@ from robocache.policies.groot_n16.settings import (
     GrootSettings,
     StateGroup,
 )
+from robocache.policies.groot_n16.streams import steps_before
 from robocache.policies.groot_n16.tiny import write_tiny
 from robocache.policies.trainable import mean_loss
 

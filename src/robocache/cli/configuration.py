@@ -103,10 +103,11 @@ def build(schema: type[T], data: Mapping[str, Any]) -> T:
 def register_defaults() -> None:
     """Offer every dataclass's own defaults to the presets in `conf/`."""
     from robocache.evaluation.gate import GateConfig
-    from robocache.learning import TrainerConfig
+    from robocache.learning.imitation import GROOT_TRAINER, TrainerConfig
 
     store = ConfigStore.instance()
     store.store(group="trainer", name="default", node=asdict(TrainerConfig()))
+    store.store(group="trainer", name="groot", node=asdict(GROOT_TRAINER))
     store.store(group="network", name="flow", node=asdict(FlowConfig()))
     given: dict[str, Any] = {item.name: item.default for item in fields(GrootSettings)}
     node = {**given, "base": "???", "embodiments": {}}

@@ -86,7 +86,7 @@ def episodes(folder: Path, policy: ServedPolicy, sha256: str) -> Iterator[Episod
     finally:
         log.close()
         told = log.gauges()
-        console.print(f"{told['episodes_written']:g} episodes in {folder}")
+        console.print(f"episodes kept in {folder}: {told['episodes_written']:g}", markup=False)
 
 
 def _writer(folder: Path) -> Callable[[Sequence[Episode]], None]:

@@ -59,7 +59,7 @@ class KeptFaults:
     def write(self) -> None:
         """Write what is known; nothing where a file of the dataset just changed."""
         self._written = len(self.faults)
-        if self._file is None:
+        if self._file is None or not self.faults:
             return
         known = {key: None if e is None else to_json(e) for key, e in self.faults.items()}
         mine = {path: why for path, why in refused().items() if self._holds(path)}

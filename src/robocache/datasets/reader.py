@@ -91,8 +91,9 @@ def open_dataset(
             `gs://...`, or any other that fsspec takes.
         format: a name in `FORMATS`, or `auto`.
         on_error: `skip` reads everything once, in a process of its own, and leaves out the episodes
-            that cannot be read, with a warning: the reader is a `SoundEpisodes`. `raise`: reading
-            such an episode raises.
+            that cannot be read, with a warning: the reader is a `SoundEpisodes`. A script does this
+            under `if __name__ == "__main__":`, as whatever starts processes. `raise`: reading such
+            an episode raises.
         options: given to its reader, e.g. `split="val"` for RLDS. Of a URI also `episodes`,
             `revision`, `storage_options` and `progress`, see `remote.download`.
 

@@ -85,6 +85,18 @@ class TrainerConfig:
             raise ConfigError("device=cuda was asked for, but torch sees no CUDA device")
 
 
+GROOT_TRAINER = TrainerConfig(
+    steps=10_000,
+    batch_size=64,
+    learning_rate=1e-4,
+    warmup_steps=500,
+    weight_decay=1e-5,
+    ema_decay=0.0,
+    checkpoint_every=1000,
+)
+"""What the public code fine-tunes GR00T N1.6 with; preset `trainer=groot`."""
+
+
 def train(
     policy: TrainablePolicy,
     loader: Loader,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,8 @@ def to_npy(array: NDArray[Any]) -> bytes:
     """
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise ProtocolError(f"an array of dtype {array.dtype} cannot be sent; numbers can")
-    file = io.BytesIO()
-    np.lib.format.write_array(file, array, allow_pickle=False)
-    return file.getvalue()
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    return _header(array.dtype.str, array.shape, fortran) + array.tobytes("F" if fortran else "C")
 
 
 def from_npy(data: bytes) -> NDArray[Any]:
@@ -44,14 +44,7 @@ def from_npy(data: bytes) -> NDArray[Any]:
         raise ProtocolError("an array that is not in .npy form (versions 1 to 3)")
     begin = 8 + length_bytes
     end = begin + int.from_bytes(data[8:begin], "little")
-    header = _HEADER.fullmatch(data[begin:end]) if end - begin < 10_000 else None
-    if header is None:
-        raise ProtocolError("the header of an array is not one of numbers in .npy form")
-    try:
-        dtype = np.dtype(header[1].decode())
-    except TypeError:
-        raise ProtocolError(f"an array of dtype {header[1].decode()!r}") from None
-    shape = tuple(int(size) for size in header[3].split(b",") if size.strip())
+    dtype, fortran, shape = _parsed(data[begin:end] if end - begin < 10_000 else b"")
     if len(data) - end != math.prod(shape) * dtype.itemsize:
         raise ProtocolError(
             f"an array of {dtype} {shape} needs {math.prod(shape) * dtype.itemsize} bytes, "
@@ -59,8 +52,29 @@ def from_npy(data: bytes) -> NDArray[Any]:
         )
     try:
         values = np.frombuffer(data, dtype, offset=end).reshape(
-            shape, order="F" if header[2] == b"True" else "C"
+            shape, order="F" if fortran else "C"
         )
     except ValueError as error:
         raise ProtocolError(f"an array of shape {shape} cannot be made ({error})") from None
     return values.astype(dtype.newbyteorder("="), copy=False)
+
+
+@lru_cache(maxsize=256)
+def _header(dtype: str, shape: tuple[int, ...], fortran: bool) -> bytes:
+    file = io.BytesIO()
+    fields = {"descr": dtype, "fortran_order": fortran, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+    return file.getvalue()
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+    """dtype, whether in Fortran's order, and shape that a header tells."""
+    header = _HEADER.fullmatch(text)
+    if header is None:
+        raise ProtocolError("the header of an array is not one of numbers in .npy form")
+    try:
+        dtype = np.dtype(header[1].decode())
+    except TypeError:
+        raise ProtocolError(f"an array of dtype {header[1].decode()!r}") from None
+    return dtype, header[2] == b"True", tuple(int(n) for n in header[3].split(b",") if n.strip())

@@ -20,8 +20,8 @@ class ServerConfig:
         max_batch: requests of different clients in one call of the policy.
         queue: requests that may wait; one more is refused at once.
         timeout_s: a request that waited longer is refused and not computed.
-        linger_s: how long the policy waits for the clients of the batch before to ask again; one
-            client alone never waits.
+        linger_s: how long the policy waits for the clients it has just answered to ask again, or a
+            tenth of its last computation if that is longer; one client alone never waits.
         limits: size and depth of a message.
         seed: root of the seeds of requests that bring none; request n gets a function of it and n.
     """

@@ -166,12 +166,12 @@ def _texts(found: Mapping[str, Any], key: str, reads: Reads) -> list[str]:
     """One text per row, from B texts or B lists of one."""
     rows = _named(found, key, "language", reads.reader)
     rows = [rows] if isinstance(rows, str) else rows
-    texts = [
-        row[0] if isinstance(row, list | tuple) and len(row) == 1 else row
-        for row in (rows if isinstance(rows, list | tuple) else [None])
-    ]
-    if not all(isinstance(text, str) for text in texts):
-        raise ObservationError(
-            f"language {key!r}: expected one text per row, as B lists of one text"
-        )
-    return [str(text) for text in texts]
+    texts = []
+    for row in rows if isinstance(rows, list | tuple) else [None]:
+        text = row[0] if isinstance(row, list | tuple) and len(row) == 1 else row
+        if not isinstance(text, str):
+            raise ObservationError(
+                f"language {key!r}: expected one text per row, as B lists of one text"
+            )
+        texts.append(text)
+    return texts

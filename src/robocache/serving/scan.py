@@ -57,8 +57,14 @@ def require_bounded(message: memoryview, limits: Limits) -> None:
                 open_containers.pop()
                 continue
             open_containers[-1] -= 1
+            first = message[position]
+            if first >= 0xE0 or first < 0x80:
+                position, count = position + 1, 0
+            elif 0xA0 <= first < 0xC0:
+                position, count = position + 1 + (first & 0x1F), 0
+            else:
+                position, count = _step(message, position + 1, first)
             seen += 1
-            position, count = _step(message, position)
             if count:
                 open_containers.append(count)
             if seen + count > limits.items:
@@ -73,18 +79,16 @@ def require_bounded(message: memoryview, limits: Limits) -> None:
         raise ProtocolError(f"{len(message) - position} bytes after the end of the message")
 
 
-def _step(message: memoryview, position: int) -> tuple[int, int]:
-    """Where what `position` begins is over, and how many values follow that belong to it."""
-    first = message[position]
-    position += 1
-    if first < 0x80 or first >= 0xE0:
-        return position, 0
+def _step(message: memoryview, position: int, first: int) -> tuple[int, int]:
+    """Where a value with this first byte ends, or its content begins, and how many values that is.
+
+    Args:
+        position: after the first byte.
+    """
     if first < 0x90:
         return position, 2 * (first & 0x0F)
     if first < 0xA0:
         return position, first & 0x0F
-    if first < 0xC0:
-        return position + (first & 0x1F), 0
     if first in _PAYLOAD:
         return position + _PAYLOAD[first], 0
     if first in _SIZED:

@@ -13,6 +13,7 @@ from robocache.serving.served import ServedPolicy
 from robocache.serving.waiting import Waiting, WaitingRequests
 
 log = logging.getLogger(__name__)
+LINGER_SHARE = 0.1
 Result = tuple[Mapping[str, Any], Mapping[str, Any]] | Mapping[str, Any] | Exception
 """What a request is answered with: actions and info, the info of a reset, or why not."""
 
@@ -35,8 +36,8 @@ class Worker(threading.Thread):
         waiting: where requests come from.
         finished: called with every batch, in this thread.
         max_batch: requests in one call of the policy.
-        linger_s: how long to wait for as many requests as the batch before had; the clients that
-            were just answered usually ask again at once.
+        linger_s: how long to wait for the clients that were just answered to ask again, so that
+            they are answered together once more; or a tenth of the last computation, if longer.
         clock: seconds, never going backwards.
     """
 
@@ -55,12 +56,17 @@ class Worker(threading.Thread):
         self._max_batch, self._linger_s, self._clock = max_batch, linger_s, clock
 
     def run(self) -> None:
-        last = 1
-        while batch := self._waiting.take(self._max_batch, last, self._linger_s):
-            last = len(batch)
+        active, spent_s = 1, 0.0
+        while batch := self._waiting.take(
+            self._max_batch,
+            min(active, self._max_batch),
+            max(self._linger_s, LINGER_SHARE * spent_s),
+        ):
             began = self._clock()
             results = self._answer(batch)
-            self._finished(Computed(batch, results, began, self._clock()))
+            computed = Computed(batch, results, began, self._clock())
+            active, spent_s = len(batch) + len(self._waiting), computed.ended_s - began
+            self._finished(computed)
 
     def _answer(self, batch: Sequence[Waiting]) -> Sequence[Result]:
         try:

@@ -19,6 +19,7 @@ from torch import Tensor
 from robocache.core.errors import ConfigError
 
 T = TypeVar("T")
+BUCKET = 2**24
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,15 @@ class Processes:
         return self.rank == 0
 
     def sum(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its sum over all processes."""
+        """Replace each tensor by its sum over all processes; small ones travel together."""
         if self.count == 1:
             return
-        for tensor in tensors:
-            dist.all_reduce(tensor)
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.all_reduce(flat)
+            parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+            for tensor, part in zip(bucket, parts, strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def any(self, here: bool) -> bool:
         """Whether it is so in any process."""
@@ -55,6 +60,19 @@ class Processes:
             dist.broadcast_object_list(given)
         assert given[0] is not None
         return given[0]
+
+
+def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one dtype, of about `BUCKET` numbers together."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        full = sum(one.numel() for one in bucket) >= BUCKET
+        if bucket and (full or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
 
 
 @contextmanager

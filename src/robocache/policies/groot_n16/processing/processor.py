@@ -5,7 +5,10 @@ Letters: B samples, T steps, H horizon, A padded action dimensions, D dimensions
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -25,6 +28,12 @@ from robocache.policies.groot_n16.processing.samples import GrootBatch, Sample
 from robocache.policies.groot_n16.processing.settings import ProcessorSettings
 from robocache.policies.groot_n16.processing.statistics import EmbodimentStatistics
 from robocache.policies.groot_n16.processing.text import GrootTokenizer
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """For pictures; the libraries that change them let other threads run meanwhile."""
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "groot-pictures")
 
 
 class GrootProcessor:
@@ -184,10 +193,8 @@ class GrootProcessor:
             raise ConfigError("extra_augmentation_config is not supported in training")
         encoders = [self.encoder(tag) for tag in tags]
         texts = [encoder.text(sample) for encoder, sample in zip(encoders, samples)]
-        pictures = [
-            encoder.pictures(sample, None if random is None else random[number])
-            for number, (encoder, sample) in enumerate(zip(encoders, samples))
-        ]
+        draws = [None] * len(samples) if random is None else list(random)
+        pictures = list(_pool().map(SampleEncoder.pictures, encoders, samples, draws))
         sizes = [[picture.shape[:2] for picture in of_sample] for of_sample in pictures]
         ids, mask = self.tokenizer.encode(texts, [[image_tokens(*s) for s in of] for of in sizes])
         batch: dict[str, Any] = {
