@@ -153,6 +153,18 @@ def test_gradient_checkpointing_gives_the_same_gradients(frozen: bool) -> None:
         torch.testing.assert_close(grads[1][name], grad, rtol=1e-6, atol=1e-7, msg=name)
 
 
+def test_gradient_checkpointing_lets_no_gradient_into_what_is_frozen() -> None:
+    """Else all that frozen layers compute is kept, and more memory is needed than without."""
+    model = small_model(tune_top_llm_layers=1)
+    set_trainable(model)
+    set_gradient_checkpointing(model, True)
+    seen: list[bool] = []
+    frozen = model.train().backbone.model.language_model.model.layers[0]
+    frozen.register_forward_hook(lambda *given: seen.append(given[2].requires_grad))
+    model.loss(small_inputs(model.config), Draws.seeded(0))
+    assert seen == [False]
+
+
 def test_gradient_checkpointing_can_be_switched_off() -> None:
     model = small_model()
     set_gradient_checkpointing(model, True)

@@ -1,4 +1,4 @@
-"""`robocache groot tiny | verify`."""
+"""`robocache groot tiny | verify | export`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from robocache.cli.output import console
-from robocache.core.errors import StorageError
+from robocache.core.errors import ConfigError, StorageError
 from robocache.policies.groot_n16.stages import Stage
 
 
@@ -75,6 +75,40 @@ def verify(oracle: Path | None, tokenizer: Path | None, without_tokens: bool) ->
             }
             for stage in found.stages
         ],
+    }
+
+
+def export(text: str, folder: Path, max_shard_gb: float) -> dict[str, Any]:
+    """Write a policy as a checkpoint that the public code can load.
+
+    Raises:
+        CheckpointError, IntegrityError: the policy is damaged, or the folder holds a checkpoint.
+        ConfigError: there is no such policy, or it is no GR00T.
+        StorageError: it cannot be written.
+    """
+    from robocache.cli.policies import sound_checkpoint
+    from robocache.policies import load_policy
+    from robocache.policies.groot_n16.checkpoint import LICENSE_NOTICE, read_checkpoint
+    from robocache.policies.groot_n16.export import export as write
+    from robocache.policies.groot_n16.policy import GrootPolicy
+    from robocache.runs import RunStore
+
+    path, sha256 = sound_checkpoint(RunStore(), text)
+    policy = load_policy(path)
+    if not isinstance(policy, GrootPolicy):
+        raise ConfigError(f"{text} is a policy of kind {policy.kind!r}; only GR00T is exported")
+    write(policy, folder, max(1, int(max_shard_gb * 1e9)))
+    written = read_checkpoint(folder)
+    console.print(LICENSE_NOTICE)
+    console.print(
+        f"{folder}: {len(written.tensors)} tensors, {written.bytes / 1e9:.2f} GB, embodiments "
+        f"{', '.join(policy.robots)}"
+    )
+    return {
+        "folder": folder,
+        "checkpoint": sha256,
+        "bytes": written.bytes,
+        "embodiments": list(policy.robots),
     }
 
 

@@ -126,15 +126,20 @@ def _text(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
 
 
+def free_memory_bytes() -> int:
+    """Main memory that is free, and no more than this process's container grants."""
+    free, limit = int(psutil.virtual_memory().available), memory_limit()
+    return free if limit is None else min(free, limit)
+
+
 def memory_finding() -> Finding:
     """Main memory, and what a container leaves of it."""
     total, limit = memory_bytes(), memory_limit()
     available = psutil.virtual_memory().available
     text = f"{total / GIB:.1f} GiB of memory, {available / GIB:.1f} GiB free"
     if limit is not None and limit < total:
-        available = min(available, limit)
         text += f"; this container may use {limit / GIB:.1f} GiB"
-    if available < LOW_MEMORY_BYTES:
+    if free_memory_bytes() < LOW_MEMORY_BYTES:
         advice = "give workers=0 and a smaller trainer.batch_size, or close other programs"
         return Finding("note", "memory", text, advice)
     return Finding("ok", "memory", text)

@@ -76,6 +76,7 @@ def set_gradient_checkpointing(model: GrootN16, enabled: bool) -> None:
     for network in (eagle.vision_model.vision_model, eagle.language_model.model):
         if enabled:
             network.gradient_checkpointing_enable({"use_reentrant": False})
+            network.disable_input_require_grads()  # else frozen layers keep their activations
         else:
             network.gradient_checkpointing_disable()
     model.action_head.model.gradient_checkpointing = enabled
