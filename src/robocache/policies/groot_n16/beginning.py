@@ -123,6 +123,23 @@ def episode_groups(table: WindowTable, robot: Robot) -> Iterator[tuple[Groups, G
         yield robot.states(values), robot.columns(batch.actions[:, 0].flatten(1).numpy())
 
 
+def config_changes(settings: GrootSettings) -> dict[str, Any]:
+    """Fields of the base's `GrootConfig` that the settings decide."""
+    tuned = {name: getattr(settings, name) for name in TUNE_FIELDS}
+    return {"state_dropout_prob": settings.state_dropout, **tuned}
+
+
+def make_trainable(model: GrootN16, settings: GrootSettings) -> None:
+    """Choose what trains, which is float32 from then on; add adapters where they are asked for."""
+    set_trainable(model)
+    if settings.lora is not None:
+        add_lora(model, settings.lora)
+    set_gradient_checkpointing(model, settings.gradient_checkpointing)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+
+
 def _processor(settings: GrootSettings, folder: Path) -> GrootProcessor:
     """That of the base, with the sizes of its network."""
     config = read_checkpoint(folder).config
@@ -171,18 +188,9 @@ def _assemble(
     model = GrootN16.from_pretrained(
         folder,
         dtype=getattr(torch, settings.dtype),
-        changes={
-            "state_dropout_prob": settings.state_dropout,
-            **{name: getattr(settings, name) for name in TUNE_FIELDS},
-        },
+        changes=config_changes(settings),
     )
-    set_trainable(model)
-    if settings.lora is not None:
-        add_lora(model, settings.lora)
-    set_gradient_checkpointing(model, settings.gradient_checkpointing)
-    for weight in model.parameters():
-        if weight.requires_grad:
-            weight.data = weight.data.float()
+    make_trainable(model, settings)
     return GrootPolicy(
         settings,
         model,
