@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from lerobot_folder import (
     CAMERA,
@@ -30,6 +31,7 @@ from robocache.core.errors import (
     ShapeError,
     TimesError,
 )
+from robocache.datasets.columns import samples
 from robocache.datasets.lerobot import LeRobotDataset
 
 
@@ -216,3 +218,10 @@ def test_folders_that_cannot_be_read(root, tmp_path):
     (root / "meta/info.json").write_text('{"codebase_version": "v2')
     with pytest.raises(CorruptFileError, match="not a JSON file"):
         LeRobotDataset(root)
+
+
+def test_a_signalling_nan_is_named_without_a_warning():
+    """Its cast to float32 makes numpy warn, which is an error where warnings are."""
+    values = np.array([0x3FF0000000000000, 0x7FF0000000000001], np.uint64).view(np.float64)
+    with pytest.raises(NonFiniteError, match="row 1 is NaN or infinite"):
+        samples(pa.chunked_array([pa.array(values)]), (1,), np.float32)

@@ -181,7 +181,7 @@ def samples(
     values = values.reshape(rows, *shape)
     if values.dtype.kind != "f":
         return np.array(values)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         values = values.astype(floating)
     finite = np.isfinite(values).reshape(rows, -1).all(axis=1)
     if not finite.all():

@@ -162,7 +162,7 @@ def _typed(values: NDArray[Any], leaf: Leaf) -> NDArray[Any]:
             raise ShapeError(f"holds {low} to {high}, which is not {leaf.dtype}")
     if dtype == np.uint64:
         return values.view(np.uint64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(dtype)
 
 
