@@ -10,7 +10,8 @@ from robocache.cli.evaluate import evaluate_closed_loop
 from robocache.cli.progress import console
 from robocache.core.policy import EvaluationCallback
 from robocache.datasets import Reader, WindowTable
-from robocache.evaluation.open_loop import PREDICTORS, OpenLoopConfig, evaluate_open_loop
+from robocache.evaluation.open_loop import PREDICTORS, evaluate_open_loop
+from robocache.evaluation.open_loop_config import OpenLoopConfig
 from robocache.policies import TrainablePolicy, load_policy
 from robocache.runs import RunStore
 
