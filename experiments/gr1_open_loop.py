@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from report_results import save
 
-from robocache.cli.evaluate import evaluate_recordings
+from robocache.cli.open_loop import evaluate_recordings
 from robocache.cli.train import train_all
 from robocache.datasets import open_dataset
 from robocache.evaluation.open_loop import Measure, OpenLoopResult

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from report_results import save
 
-from robocache.cli.evaluate import evaluate_recordings
+from robocache.cli.open_loop import evaluate_recordings
 from robocache.cli.train import train_all
 from robocache.policies.groot_n16.tiny import write_tiny
 from robocache.runs import RunStore, read_metrics

@@ -21,7 +21,7 @@ import numpy as np
 from report_results import save
 
 from robocache.cli import convert
-from robocache.cli.evaluate import evaluate_recordings
+from robocache.cli.open_loop import evaluate_recordings
 from robocache.cli.train import train_all
 from robocache.datasets import open_dataset
 from robocache.evaluation.open_loop import PREDICTORS, OpenLoopResult

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from robocache.core import (
 )
 from robocache.core.errors import DataError
 from robocache.datasets import WindowTable
-from robocache.evaluation.open_loop import OpenLoopConfig, OpenLoopResult, evaluate_open_loop
+from robocache.datasets.dimensions import Dimension
+from robocache.evaluation.open_loop import OpenLoopResult, evaluate_open_loop
+from robocache.evaluation.open_loop_config import OpenLoopConfig
 
 ACTIONS = np.array([[0.0], [1.0], [3.0], [6.0]], np.float32)
 
@@ -60,8 +63,24 @@ def test_errors_by_hand() -> None:
     np.testing.assert_allclose(result.absolute["mean"][:, 0], [(1.5 + 0.5 + 3.5) / 3, 4 / 2])
     assert result.overall()["policy"] == pytest.approx((1 + 1 + 4 + 1 + 4) / 5)
     assert result.overall("square")["policy"] == pytest.approx(((1 + 1 + 16 + 1 + 16) / 5) ** 0.5)
-    again = OpenLoopResult.from_json(json.loads(json.dumps(result.to_json())))
-    assert again.to_json() == result.to_json()
+    assert result.first_step()["policy"] == pytest.approx((1 + 1 + 4) / 3)
+    assert result.first_step("square")["hold"] == pytest.approx(((1 + 4 + 9) / 3) ** 0.5)
+    assert result.per_dimension()["policy"] == pytest.approx([(1 + 1 + 4 + 1 + 4) / 5])
+    named = replace(result, dimensions=(Dimension("elbow", "rad"),))
+    (told,) = named.to_json()["dimensions"]
+    assert (told["name"], told["unit"]) == ("elbow", "rad")
+    assert told["absolute"]["policy"] == pytest.approx(11 / 5)
+    assert told["first_step"]["policy"] == pytest.approx(6 / 3)
+    for one in (result, named):
+        again = OpenLoopResult.from_json(json.loads(json.dumps(one.to_json())))
+        assert again.to_json() == one.to_json()
+
+
+def test_figures_of_before_there_were_names_can_be_read() -> None:
+    result = evaluate_open_loop(Guess(), table(ACTIONS), np.array([2.5]), OpenLoopConfig("unused"))
+    old = {name: result.to_json()[name] for name in ("windows", "absolute", "square")}
+    again = OpenLoopResult.from_json(old)
+    assert [one.name for one in again.named()] == ["0"] and again.trajectories is None
 
 
 def test_one_action_is_not_enough() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from robocache.cli import convert
-from robocache.cli.evaluate import evaluate_recordings
+from robocache.cli.open_loop import evaluate_recordings
 from robocache.cli.overlap import FILE
 from robocache.cli.reproduce import reproduce
 from robocache.cli.train import last_checkpoint, train_all

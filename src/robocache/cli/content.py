@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robocache.cli.datasets import EPISODES
+from robocache.cli.open_loop import FIGURES, TRAJECTORIES
 from robocache.core.episode import Episode
 from robocache.core.stream import Stream
 from robocache.datasets import EpisodeStore
@@ -36,6 +37,7 @@ Found = tuple[Difference | None, int]
 """The first difference, and how many things were compared."""
 
 _SPEED = "samples_per_s"
+_LATER_OPEN_LOOP = ("first_step", "dimensions", "trajectories")
 _LAST_STREAMS = ("expert_action", "action")  # what is seen at a moment comes before what is done
 
 
@@ -143,18 +145,32 @@ def _checkpoints(was: KnownRun, now: KnownRun) -> Found:
 
 
 def _open_loop(was: KnownRun, now: KnownRun) -> Found:
-    files = [run.folder / "open_loop.json" for run in (was, now)]
-    if not all(file.is_file() for file in files):
-        return None, 0
-    old, new = (json.loads(file.read_bytes()) for file in files)
-    return next(differences(old, new), None), len(list(flat(old)))
+    compared = 0
+    for name in (FIGURES, TRAJECTORIES):
+        files = [run.folder / name for run in (was, now)]
+        if not all(file.is_file() for file in files):
+            continue
+        old, new = (json.loads(file.read_bytes()) for file in files)
+        new = _as_far_as_known(old, new)
+        found = next(differences(old, new), None)
+        if found is not None:
+            return found, compared
+        compared += len(list(flat(old)))
+    return None, compared
 
 
 def _final_figures(was: KnownRun, now: KnownRun) -> Found:
     old, new = (dict(run.manifest.get("metrics") or {}) for run in (was, now))
     for figures in (old, new):
         figures.pop("frames_until", None)  # counted from the day the run was made
+    if was.manifest["verb"] == "open-loop":
+        new = _as_far_as_known(old, new)
     return next(differences(old, new, "final figure"), None), len(list(flat(old)))
+
+
+def _as_far_as_known(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The new figures without those that runs of an earlier version have not."""
+    return {k: v for k, v in new.items() if k in old or k not in _LATER_OPEN_LOOP}
 
 
 def _episodes(was: KnownRun, now: KnownRun) -> Found:

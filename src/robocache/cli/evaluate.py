@@ -1,11 +1,9 @@
-"""`robocache eval`: a policy judged in simulation (closed loop) or on recordings (open loop)."""
+"""`robocache eval`: a policy judged in simulation; on recordings see `open_loop.py`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from robocache.cli.collect import (
@@ -16,24 +14,13 @@ from robocache.cli.collect import (
     make_plan,
     plan_of_today,
 )
-from robocache.cli.configuration import build, load
-from robocache.cli.datasets import find_dataset, given, require_sound
-from robocache.cli.mixture import seen, settings_of_member
-from robocache.cli.overlap import require_unseen, training_episodes
-from robocache.cli.policies import find_policy, is_outside, load_as, sound_checkpoint
-from robocache.cli.progress import console, progress
-from robocache.cli.skipped import needed_by, told_of_skipped
-from robocache.core.errors import ConfigError, unknown_name
-from robocache.datasets import WindowTable
-from robocache.datasets.skipping import SoundEpisodes
+from robocache.cli.configuration import load
+from robocache.cli.datasets import require_sound
+from robocache.cli.policies import find_policy
+from robocache.cli.progress import console
+from robocache.core.errors import ConfigError
 from robocache.envs import simulator_assets
 from robocache.evaluation.closed_loop import ClosedLoopResult, summarise
-from robocache.evaluation.open_loop import (
-    PREDICTORS,
-    OpenLoopConfig,
-    OpenLoopResult,
-    evaluate_open_loop,
-)
 from robocache.evaluation.promotion import rule_in_force, rule_runs
 from robocache.rollouts import PolicySource, RolloutPlan
 from robocache.runs import (
@@ -41,7 +28,6 @@ from robocache.runs import (
     LedgerRow,
     Run,
     RunStore,
-    atomic_write,
     first_difference,
     plain,
 )
@@ -211,84 +197,3 @@ def print_closed_loop(result: ClosedLoopResult) -> None:
         tail = "" if other is None else f"   opposite {other}"
         console.print(f"  {task:36} {rate}{tail}")
     console.print(f"  {'overall':36} {result.overall}")
-
-
-def evaluate_recordings(
-    store: RunStore, policy: str, overrides: Sequence[str], name: str | None = None
-) -> tuple[Run, OpenLoopResult]:
-    """Open loop on a dataset, or the result of the same command before; printed, kept in a run.
-
-    Raises:
-        ConfigError: the policy was trained on some of the episodes, by content.
-    """
-    config, asked = load("open_loop", OpenLoopConfig, overrides)
-    if is_outside(policy):
-        raise ConfigError(f"{policy} is code: errors on recordings are for checkpoints alone")
-    path, sha256 = sound_checkpoint(store, policy)
-    if config.seen_as:
-        asked = {**asked, **settings_of_member(store, sha256, config)}
-        config = build(OpenLoopConfig, asked)
-    loaded = load_as(path, config.embodiment)
-    dataset = find_dataset(
-        store,
-        config.dataset,
-        config.dataset_options,
-        on_error=config.on_error,
-        needed=needed_by(loaded.window, config.rename, config.transforms),
-    )
-    known = dataset.keys()
-    keys = list(config.episodes) or known
-    for key in keys:
-        if isinstance(dataset, SoundEpisodes) and key in dataset.damaged:
-            raise dataset.damaged[key]
-        if key not in known:
-            raise unknown_name(f"episode of {dataset.name}", key, known)
-    if not config.allow_training_episodes:
-        trained = training_episodes(store, path, sha256)
-        if trained is None:
-            console.print("not known: which episodes the policy was trained on")
-        require_unseen(trained or {}, dataset, keys)
-    settings = {**given(asked), "dataset": dataset.fingerprint, "policy": sha256}
-    with store.begin(
-        "open-loop",
-        settings,
-        name=name,
-        parents=[sha256],
-        datasets={dataset.name: dataset.fingerprint},
-        sources={"dataset": config.dataset},
-        seeds=[config.seed],
-        skipped=told_of_skipped({"dataset": dataset}),
-    ) as run:
-        file = run.folder / "open_loop.json"
-        if run.complete:
-            require_sound(store, run.record)
-            result = OpenLoopResult.from_json(json.loads(file.read_text()))
-        else:
-            judged = seen(dataset, config.rename, config.transforms)
-            table = WindowTable((judged[key] for key in keys), loaded.window)
-            mean = loaded.statistics[loaded.window.action].mean.reshape(-1)
-            with progress("open loop", "windows") as say:
-                result = evaluate_open_loop(loaded, table, mean, config, say)
-            atomic_write(file, json.dumps(result.to_json()).encode())
-            errors = {"absolute": result.overall(), "rms": result.overall("square")}
-            run.finish({"errors": errors})
-    print_open_loop(result, run.folder)
-    return run, result
-
-
-def print_open_loop(result: OpenLoopResult, folder: Path) -> None:
-    """Errors by horizon step, against holding the last action and the mean action."""
-    console.print("errors over action dimensions, in the action's units")
-    console.print(f"  {'':7}  {'mean absolute':^31}   {'root mean square':^31}")
-    heads = "  ".join(f"{name:>9}" for name in PREDICTORS)
-    console.print(f"  {'step':>7}  {heads}   {heads}  windows")
-    curves = (result.per_step("absolute"), result.per_step("square"))
-    for step, count in enumerate(result.windows):
-        row = "   ".join(
-            "  ".join(f"{curve[name][step]:9.5f}" for name in PREDICTORS) for curve in curves
-        )
-        console.print(f"  {step + 1:7}  {row}  {count}")
-    totals = (result.overall("absolute"), result.overall("square"))
-    row = "   ".join("  ".join(f"{t[name]:9.5f}" for name in PREDICTORS) for t in totals)
-    console.print(f"  {'overall':>7}  {row}")
-    console.print(f"per dimension: {folder / 'open_loop.json'}")

@@ -12,7 +12,8 @@ from robocache.cli.progress import console
 from robocache.core.policy import EvaluationCallback
 from robocache.core.window import Window
 from robocache.datasets import Reader, WindowTable
-from robocache.evaluation.open_loop import PREDICTORS, OpenLoopConfig, evaluate_open_loop
+from robocache.evaluation.open_loop import PREDICTORS, evaluate_open_loop
+from robocache.evaluation.open_loop_config import OpenLoopConfig
 from robocache.runs import RunStore
 
 

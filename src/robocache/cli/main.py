@@ -125,7 +125,9 @@ def evaluate(
     if open_loop and slot is not None:
         raise typer.BadParameter("a slot's rule asks for episodes, not for --open-loop")
     if open_loop:
-        made, measured = verbs.evaluate_recordings(RunStore(), policy, overrides or [], name)
+        from robocache.cli.open_loop import evaluate_recordings
+
+        made, measured = evaluate_recordings(RunStore(), policy, overrides or [], name)
         conclude("eval", {**results.run(made), **results.skipped(made), **measured.to_json()})
         return
     judged = verbs.evaluate_closed_loop(RunStore(), policy, overrides or [], name, slot=slot)

@@ -19,7 +19,7 @@ from robocache.datasets import Reader
 from robocache.datasets.mixture import Transform
 from robocache.datasets.transforms import find_transform
 from robocache.datasets.views import View, rename_streams
-from robocache.evaluation.open_loop import OpenLoopConfig
+from robocache.evaluation.open_loop_config import OpenLoopConfig
 from robocache.runs import RunStore, plain
 
 FILES = (".yaml", ".yml")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robocache.cli.datasets import require_sound
+from robocache.cli.open_loop import read_result
 from robocache.cli.progress import progress
 from robocache.cli.report_pairs import (
     matching_runs,
@@ -17,7 +18,6 @@ from robocache.cli.report_pairs import (
 from robocache.cli.report_run import (
     manifest_of,
     open_episodes,
-    open_loop_result,
     plan_of,
     training_curves,
 )
@@ -236,7 +236,7 @@ def _horizon(store: RunStore, arms: Sequence[Arm]) -> HorizonErrors | None:
         return None
     for record in found:
         require_sound(store, record)
-    return horizon_errors(open_loop_result(found[0]), open_loop_result(found[1]))
+    return horizon_errors(read_result(found[0].folder), read_result(found[1].folder))
 
 
 def _open_loop_page(
@@ -244,7 +244,7 @@ def _open_loop_page(
 ) -> ReportData:
     for record in runs:
         require_sound(store, record)
-    ours, theirs = (open_loop_result(record) for record in runs)
+    ours, theirs = (read_result(record.folder) for record in runs)
     errors = [result.overall()["policy"] for result in (ours, theirs)]
     return ReportData(
         title=f"{names[0]} against {names[1]} on recordings",

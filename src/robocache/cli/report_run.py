@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,13 +10,12 @@ from typing import Any
 
 from robocache.cli.datasets import EPISODES, require_sound
 from robocache.cli.progress import progress
+from robocache.cli.report_open_loop import open_loop_page
 from robocache.datasets import EpisodeStore
 from robocache.evaluation.charts import Curve
 from robocache.evaluation.checkpoints import checkpoint_name, fates
 from robocache.evaluation.closed_loop import summarise
 from robocache.evaluation.films import Film, film_strips, instructive
-from robocache.evaluation.horizon import horizon_errors
-from robocache.evaluation.open_loop import OpenLoopResult
 from robocache.evaluation.report import ReportData, TaskRow
 from robocache.evaluation.statistics import Proportion
 from robocache.evaluation.timeline import StreamTimeline, stream_timeline
@@ -60,7 +58,7 @@ def run_page(store: RunStore, record: RunRecord) -> ReportData:
         "collect": _collection,
         "train": _training,
         "eval": _evaluation,
-        "open-loop": _open_loop,
+        "open-loop": open_loop_page,
     }
     data = of_verb[record.verb](store, record) if record.verb in of_verb else ReportData(record.id)
     return replace(
@@ -184,30 +182,6 @@ def _evaluation(store: RunStore, record: RunRecord) -> ReportData:
     )
 
 
-def _open_loop(store: RunStore, record: RunRecord) -> ReportData:
-    sha256 = str(record.config["policy"])
-    name, datasets = checkpoint_name(store.engine, sha256), ", ".join(record.inputs["datasets"])
-    data = ReportData(
-        title=f"{name} on recordings of {datasets}",
-        policies=(name, ""),
-        checkpoints=fates(store, [sha256]),
-        identities=[("policy", sha256)],
-    )
-    if record.status != "complete":
-        return data
-    result = open_loop_result(record)
-    errors = result.overall()
-    said = ", ".join(f"{errors[other]:.4g} for {words}" for other, words in _OTHERS.items())
-    return replace(
-        data,
-        summary=[f"Mean absolute error of the predicted actions: {errors['policy']:.4g}; {said}."],
-        horizon=horizon_errors(result),
-    )
-
-
-_OTHERS = {"hold": "repeating the last action", "mean": "the mean action of the training data"}
-
-
 def training_curves(record: RunRecord) -> list[Curve]:
     """A curve for every figure that training logged."""
     lines = read_metrics(record.folder / "metrics.jsonl")
@@ -234,11 +208,6 @@ def open_episodes(record: RunRecord) -> EpisodeStore | None:
     folder = record.folder / EPISODES
     found = EpisodeStore(folder) if folder.is_dir() else None
     return found if found is not None and len(found) else None
-
-
-def open_loop_result(record: RunRecord) -> OpenLoopResult:
-    """What an open-loop run measured."""
-    return OpenLoopResult.from_json(json.loads((record.folder / "open_loop.json").read_text()))
 
 
 def manifest_of(record: RunRecord) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -21,21 +20,19 @@ from robocache.cli.datasets import require_sound
 from robocache.cli.difference import print_columns
 from robocache.cli.evaluate import judge_plan
 from robocache.cli.inputs import Inputs, find_inputs
-from robocache.cli.mixture import seen
+from robocache.cli.open_loop import judge_recordings
 from robocache.cli.policies import load_as
-from robocache.cli.progress import console, progress
+from robocache.cli.progress import console
 from robocache.cli.train import train_one
 from robocache.cli.train_config import from_record
 from robocache.core.errors import ConfigError, RunError, unknown_name
-from robocache.datasets import WindowTable
 from robocache.envs import simulator_assets
-from robocache.evaluation.open_loop import OpenLoopConfig, evaluate_open_loop
+from robocache.evaluation.open_loop_config import OpenLoopConfig
 from robocache.rollouts import RolloutPlan
 from robocache.runs import (
     Ledger,
     Run,
     RunStore,
-    atomic_write,
     collect_manifest,
     config_hash,
     read_manifest,
@@ -195,15 +192,9 @@ def _open_loop(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
     assert checkpoint is not None
     config = build(OpenLoopConfig, {k: v for k, v in original.config.items() if k != "policy"})
     policy = load_as(checkpoint, config.embodiment)
+    keys = config.episodes or dataset.keys()
     with store.begin("open-loop", original.config, name=original.name, seeds=[config.seed]) as run:
-        dataset = seen(dataset, config.rename, config.transforms)
-        keys = config.episodes or dataset.keys()
-        table = WindowTable((dataset[key] for key in keys), policy.window)
-        mean = policy.statistics[policy.window.action].mean.reshape(-1)
-        with progress("open loop", "windows") as say:
-            result = evaluate_open_loop(policy, table, mean, config, say)
-        atomic_write(run.folder / "open_loop.json", json.dumps(result.to_json()).encode())
-        run.finish({"errors": {"absolute": result.overall(), "rms": result.overall("square")}})
+        judge_recordings(run, policy, dataset, keys, config)
     return run
 
 

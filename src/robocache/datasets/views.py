@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
 from robocache.core.stream import FrameArray, Stream
+from robocache.datasets.dimensions import Dimension, told_dimensions
 from robocache.datasets.episode_files import EpisodeFiles, episode_files
 from robocache.datasets.reader import Reader
 
@@ -71,6 +72,14 @@ class View:
     def episode_files(self, key: str) -> EpisodeFiles | None:
         """Those of the source; not known of an episode that is changed by code."""
         return None if self._change is not None else episode_files(self.source, key)
+
+    def dimensions(self, stream: str) -> tuple[Dimension, ...]:
+        """Those of the source; of what is changed by code only where streams were renamed."""
+        renamed = self.operation.get("rename")
+        if renamed is not None:
+            old = {new: old for old, new in renamed.items()}
+            return told_dimensions(self.source, old.get(stream, stream))
+        return () if self._change is not None else told_dimensions(self.source, stream)
 
     def problems(self) -> Iterator[DataError]:
         """What is wrong with the source, as far as it concerns these episodes."""
@@ -141,6 +150,11 @@ class Joined:
         source, inner = self._places[key]
         found = episode_files(source, inner)
         return None if found is None else replace(found, reading=f"{inner} {found.reading}")
+
+    def dimensions(self, stream: str) -> tuple[Dimension, ...]:
+        """Those that all datasets agree on."""
+        told = {told_dimensions(source, stream) for source in self.sources}
+        return told.pop() if len(told) == 1 else ()
 
     def problems(self) -> Iterator[DataError]:
         for source in self.sources:

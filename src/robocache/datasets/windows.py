@@ -172,7 +172,8 @@ class WindowTable:
     ) -> Batch:
         """The windows in these rows; `frames`: what `frame_reader` read for the same rows."""
         index = torch.from_numpy(rows)
-        read, columns, actions = frames or {}, self.aligned.inputs, self.aligned.actions
+        read, columns = frames or {}, self.aligned.inputs
+        actions, action_valid = self.actions(rows)
         return Batch(
             values={
                 name: read[name] if name in read else column.read(index)
@@ -181,10 +182,16 @@ class WindowTable:
             valid={name: column.plan.valid[index] for name, column in columns.items()},
             age_s={name: column.plan.age_s[index] for name, column in columns.items()},
             instructions=[self.aligned.instructions[self.episode_of[row]] for row in rows],
-            actions=actions.read(index).float(),
-            action_valid=actions.plan.valid[index],
+            actions=actions,
+            action_valid=action_valid,
             index=rows,
         )
+
+    def actions(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `batch` has as `actions` and `action_valid`; decodes no pictures."""
+        index = torch.from_numpy(rows)
+        column = self.aligned.actions
+        return column.read(index).float(), column.plan.valid[index]
 
     def observation(self, row: int) -> Observation:
         """What the policy would have been given at this moment, exactly."""

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from robocache.core.errors import DataError
+from robocache.datasets.dimensions import Dimension
 from robocache.evaluation.charts import Line, draw_lines
 from robocache.evaluation.open_loop import Measure, OpenLoopResult
 
@@ -30,10 +31,18 @@ class HorizonRow:
 
 @dataclass(frozen=True)
 class DimensionRow:
-    """One action dimension: mean absolute error over the horizon for each column."""
+    """One action dimension.
 
-    dimension: int
+    Attributes:
+        name, unit: as far as they are known.
+        errors: mean absolute error over the horizon for each column.
+        shares: the same of the largest error of any dimension in this unit, 0 to 1.
+    """
+
+    name: str
+    unit: str
     errors: tuple[float, ...]
+    shares: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,6 @@ def horizon_errors(result: OpenLoopResult, baseline: OpenLoopResult | None = Non
     for title, values in zip(MEASURES.values(), curves, strict=True):
         lines = [Line(arm[0], v, arm[1]) for arm, v in zip(arms, values, strict=True)]
         charts.append((title, draw_lines(lines[::-1], f"{title} over the horizon")))
-    weights = result.windows / result.windows.sum()
     return HorizonErrors(
         columns=tuple((arm[0], arm[1]) for arm in arms),
         charts=tuple(charts),
@@ -94,13 +102,23 @@ def horizon_errors(result: OpenLoopResult, baseline: OpenLoopResult | None = Non
         overall=tuple(
             arm.overall(measure)[predictor] for measure in MEASURES for _, _, arm, predictor in arms
         ),
-        dimensions=_dimensions([weights @ arm.absolute[name] for _, _, arm, name in arms]),
+        dimensions=_dimensions(
+            result.named(), [arm.per_dimension()[name] for _, _, arm, name in arms]
+        ),
     )
 
 
-def _dimensions(errors: Sequence[NDArray[np.float64]]) -> tuple[DimensionRow, ...]:
+def _dimensions(
+    named: Sequence[Dimension], errors: Sequence[NDArray[np.float64]]
+) -> tuple[DimensionRow, ...]:
     """From (A,) errors of each column."""
-    return tuple(
-        DimensionRow(dimension, tuple(float(column[dimension]) for column in errors))
-        for dimension in range(len(errors[0]))
-    )
+    largest: dict[str, float] = {}
+    for number, one in enumerate(named):
+        most = max(float(column[number]) for column in errors)
+        largest[one.unit] = max(largest.get(one.unit, 0.0), most)
+    rows = []
+    for number, one in enumerate(named):
+        values = tuple(float(column[number]) for column in errors)
+        shares = tuple(value / (largest[one.unit] or 1.0) for value in values)
+        rows.append(DimensionRow(one.name, one.unit, values, shares))
+    return tuple(rows)

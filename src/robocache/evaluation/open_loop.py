@@ -6,56 +6,19 @@ Letters: W windows, H horizon, A action dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robocache.core.errors import ConfigError, DataError
+from robocache.core.errors import DataError
 from robocache.core.policy import Policy
 from robocache.core.seeding import derive_seed
 from robocache.datasets import WindowTable
-from robocache.datasets.reader import OnError
-
-
-@dataclass(frozen=True)
-class OpenLoopConfig:
-    """What is compared.
-
-    Attributes:
-        dataset: path or name.
-        dataset_options: given to its reader, e.g. {split: val}.
-        episodes: keys; empty: all.
-        samples: chunks drawn per window and averaged.
-        stride: every how many windows one is judged.
-        seed: root seed of the draws.
-        allow_training_episodes: also judge on what the policy was trained on.
-        on_error: `raise` at an episode that cannot be read, or `skip` such episodes.
-        seen_as: name of the dataset of the mixture that the policy was trained on, as which these
-            recordings are opened, renamed and transformed; sets the three below.
-        rename: old -> new name of streams.
-        transforms: what is done to each episode in turn, after `rename`: name -> arguments.
-        embodiment: as which robot a policy that tells robots apart acts; empty: its first.
-    """
-
-    dataset: str
-    episodes: tuple[str, ...] = ()
-    samples: int = 16
-    stride: int = 1
-    seed: int = 0
-    dataset_options: Mapping[str, Any] = field(default_factory=dict)
-    allow_training_episodes: bool = False
-    on_error: OnError = "raise"
-    seen_as: str = ""
-    rename: Mapping[str, str] = field(default_factory=dict)
-    transforms: tuple[Mapping[str, Any], ...] = ()
-    embodiment: str = ""
-
-    def __post_init__(self) -> None:
-        if self.samples < 1 or self.stride < 1:
-            raise ConfigError("samples and stride must be at least 1")
-
+from robocache.datasets.dimensions import Dimension
+from robocache.evaluation.open_loop_config import OpenLoopConfig
+from robocache.evaluation.trajectories import TrajectoryErrors
 
 PREDICTORS = ("policy", "hold", "mean")
 Measure = Literal["absolute", "square"]
@@ -74,11 +37,20 @@ class OpenLoopResult:
         absolute: predictor -> (H, A) mean absolute errors.
         square: predictor -> (H, A) mean squared errors.
         windows: (H,) how many windows were judged at each horizon step.
+        dimensions: A names and units; empty: not known.
+        trajectories: errors along whole trajectories; None: not measured.
     """
 
     absolute: Mapping[str, NDArray[np.float64]]
     square: Mapping[str, NDArray[np.float64]]
     windows: NDArray[np.int64]
+    dimensions: tuple[Dimension, ...] = ()
+    trajectories: TrajectoryErrors | None = None
+
+    def named(self) -> tuple[Dimension, ...]:
+        """A dimensions, numbered where names are not known."""
+        size = self.absolute["policy"].shape[1]
+        return self.dimensions or tuple(Dimension(str(number)) for number in range(size))
 
     def per_step(self, measure: Measure = "absolute") -> dict[str, NDArray[np.float64]]:
         """Predictor -> (H,) errors over dimensions: their mean, or root mean square."""
@@ -94,13 +66,41 @@ class OpenLoopResult:
         means = {name: float(self.square[name].mean(axis=1) @ weights) for name in PREDICTORS}
         return {name: value**0.5 for name, value in means.items()}
 
+    def first_step(self, measure: Measure = "absolute") -> dict[str, float]:
+        """Predictor -> error over dimensions of the first action of a chunk."""
+        return {name: float(curve[0]) for name, curve in self.per_step(measure).items()}
+
+    def per_dimension(self, measure: Measure = "absolute") -> dict[str, NDArray[np.float64]]:
+        """Predictor -> (A,) errors over judged actions: their mean, or root mean square."""
+        weights = self.windows / self.windows.sum()
+        if measure == "absolute":
+            return {name: weights @ self.absolute[name] for name in PREDICTORS}
+        return {name: np.sqrt(weights @ self.square[name]) for name in PREDICTORS}
+
     def to_json(self) -> dict[str, Any]:
-        return {
+        told = {
             "overall": {"absolute": self.overall(), "rms": self.overall("square")},
+            "first_step": {"absolute": self.first_step(), "rms": self.first_step("square")},
             "windows": self.windows.tolist(),
             "absolute": {name: self.absolute[name].tolist() for name in PREDICTORS},
             "square": {name: self.square[name].tolist() for name in PREDICTORS},
+            "dimensions": self._dimensions_to_json(),
         }
+        if self.trajectories is not None:
+            told["trajectories"] = self.trajectories.to_json()
+        return told
+
+    def _dimensions_to_json(self) -> list[dict[str, Any]]:
+        absolute, rms = self.per_dimension(), self.per_dimension("square")
+        return [
+            {
+                **vars(one),
+                "absolute": {name: float(absolute[name][number]) for name in PREDICTORS},
+                "rms": {name: float(rms[name][number]) for name in PREDICTORS},
+                "first_step": {name: float(self.absolute[name][0, number]) for name in PREDICTORS},
+            }
+            for number, one in enumerate(self.named())
+        ]
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> OpenLoopResult:
@@ -108,7 +108,14 @@ class OpenLoopResult:
             {name: np.array(data[measure][name], np.float64) for name in PREDICTORS}
             for measure in ("absolute", "square")
         )
-        return OpenLoopResult(absolute, square, np.array(data["windows"], np.int64))
+        along = data.get("trajectories")
+        return OpenLoopResult(
+            absolute,
+            square,
+            np.array(data["windows"], np.int64),
+            tuple(Dimension(one["name"], one["unit"]) for one in data.get("dimensions", ())),
+            None if along is None else TrajectoryErrors.from_json(along),
+        )
 
 
 def evaluate_open_loop(
@@ -141,10 +148,8 @@ def evaluate_open_loop(
     counts = np.zeros(table.window.horizon, np.int64)
     judged = 0
     for part in np.array_split(rows, max(1, len(rows) // 64)):
-        batch = table.batch(part)
-        done = batch.actions.double().numpy().reshape(len(part), -1, size)
-        valid = batch.action_valid.numpy()
-        held = table.batch(part - 1).actions.double().numpy().reshape(len(part), -1, size)[:, :1]
+        done, valid = _recorded(table, part, size)
+        held = _recorded(table, part - 1, size)[0][:, :1]
         predicted = _mean_of_samples(policy, table, part, config)
         for number, guess in enumerate((predicted, held, mean_action[None, None])):
             error = np.abs(done - guess) * valid[..., None]
@@ -161,6 +166,14 @@ def evaluate_open_loop(
         dict(zip(PREDICTORS, square, strict=True)),
         counts,
     )
+
+
+def _recorded(
+    table: WindowTable, rows: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(W, H, A) actions and (W, H) which of them there are."""
+    actions, valid = table.actions(rows)
+    return actions.double().numpy().reshape(len(rows), -1, size), valid.numpy()
 
 
 def _mean_of_samples(

@@ -21,6 +21,7 @@ from robocache.evaluation.horizon import HorizonErrors
 from robocache.evaluation.pairs import TaskPairs
 from robocache.evaluation.statistics import Proportion
 from robocache.evaluation.timeline import HEIGHT, WIDTH, StreamTimeline
+from robocache.evaluation.trajectory_chart import TrajectoryPage
 from robocache.runs import Node, atomic_write
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -79,6 +80,7 @@ class ReportData:
         pairs: outcomes of every episode under both policies.
         strips: film strips, and `strips_note`: how to read them, or why there are none.
         horizon: prediction errors on recorded episodes.
+        trajectories: the same along whole trajectories.
         timeline: the clocks of one episode.
         curves: training curves, of the run `trained`.
         checkpoints: checkpoints of a run, and what became of them.
@@ -104,6 +106,7 @@ class ReportData:
     strips: Sequence[FilmStrip] = ()
     strips_note: str = ""
     horizon: HorizonErrors | None = None
+    trajectories: TrajectoryPage | None = None
     timeline: StreamTimeline | None = None
     curves: Sequence[Curve] = ()
     trained: str = ""

@@ -21,6 +21,7 @@ from robocache.core.errors import (
     MissingStreamError,
     unknown_name,
 )
+from robocache.datasets.dimensions import Dimension
 from robocache.datasets.episode_files import EpisodeFiles
 from robocache.datasets.file_digests import file_digests
 from robocache.datasets.lerobot.episode import Folder, Source, read_episode
@@ -29,6 +30,7 @@ from robocache.datasets.lerobot.folder_v3 import FolderV3
 from robocache.datasets.lerobot.info import BOOKKEEPING, read_info
 from robocache.datasets.lerobot.kept import ENTRY, kept_streams
 from robocache.datasets.lerobot.listing_v3 import numbered_key
+from robocache.datasets.lerobot.names import vector_dimensions
 from robocache.datasets.lerobot.problems import all_problems
 from robocache.datasets.modality import read_modality
 
@@ -86,6 +88,10 @@ class LeRobotDataset:
         """Its Parquet file, and of v3.0 the listing that says which rows of it are its own."""
         index, (about, listing) = self._indices[key], self._about
         return EpisodeFiles(f"{index} {about}", (self.source.folder.data_file(index), *listing))
+
+    def dimensions(self, stream: str) -> tuple[Dimension, ...]:
+        """Names of a vector's numbers, as info.json and modality.json give them."""
+        return vector_dimensions(self.source.folder.info, self.source.parts, stream)
 
     @cached_property
     def _about(self) -> tuple[str, list[Path]]:

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from robocache.core.errors import unknown_name
+from robocache.datasets.dimensions import Dimension
 
 Mode = Literal["as_stored", "standard"]
 MODES: tuple[Mode, ...] = ("as_stored", "standard")
@@ -66,6 +67,7 @@ class Convention:
         motion: actions that "standard" takes from the states; None: as they are.
         success: where the outcome is told: `flag` and `valid` (names of booleans), or `path` (name
             of a text) with what it contains after `success` and `failure`.
+        dimensions: stream -> (name, unit) of each of its numbers.
         cameras: picture stream -> flag of the episode that says whether the camera was there.
         quirks: what a user should know.
     """
@@ -79,6 +81,7 @@ class Convention:
     drop_last: int = 0
     motion: Motion | None = None
     success: Mapping[str, str] = field(default_factory=dict)
+    dimensions: Mapping[str, tuple[Dimension, ...]] = field(default_factory=dict, repr=False)
     cameras: Mapping[str, str] = field(default_factory=dict)
     quirks: tuple[str, ...] = ()
 
@@ -118,11 +121,13 @@ def _table() -> tuple[dict[str, Convention], dict[str, str]]:
 def _entry(name: str, described: Mapping[str, Any]) -> Convention:
     kept = {key: value for key, value in described.items() if key != "aliases"}
     motion = kept.pop("motion", None)
+    dimensions = kept.pop("dimensions", {})
     return Convention(
         name=name,
         language=tuple(kept.pop("language")),
         grippers=tuple(Gripper(**gripper) for gripper in kept.pop("grippers", ())),
         quirks=tuple(kept.pop("quirks", ())),
+        dimensions={k: tuple(Dimension(*pair) for pair in dimensions[k]) for k in dimensions},
         motion=None
         if motion is None
         else Motion(motion["state"], tuple(_part(part) for part in motion["parts"])),

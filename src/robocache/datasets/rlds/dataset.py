@@ -15,6 +15,7 @@ from typing import Any
 
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, CorruptFileError, DataError, unknown_name
+from robocache.datasets.dimensions import Dimension
 from robocache.datasets.episode_files import EpisodeFiles
 from robocache.datasets.rlds.array_record import ArrayRecordShard
 from robocache.datasets.rlds.conventions import MODES, Mode, convention_named, convention_of
@@ -111,6 +112,10 @@ class RLDSDataset:
             reading=f"{place.number} {self.mode} {self.clock.rate_hz} {self.convention}",
             files=(shard, self.path / FEATURES),
         )
+
+    def dimensions(self, stream: str) -> tuple[Dimension, ...]:
+        """Names and units of a stream's numbers, where the table of conventions has them."""
+        return self.convention.dimensions.get(stream, ())
 
     def keys(self) -> list[str]:
         """Keys of the episodes that are there, split by split in their order."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from robocache.core.episode import Episode, Provenance
 from robocache.core.errors import CorruptFileError, DataError, unknown_name
+from robocache.datasets.dimensions import Dimension
 from robocache.datasets.episode_files import EpisodeFiles
 from robocache.datasets.ros.bag import SUFFIXES, Bag, find_bags
 from robocache.datasets.ros.recording import Recording, read_recording
@@ -72,6 +73,13 @@ class RosDataset:
         """The files of its bag."""
         bag = self._bag(key)
         return EpisodeFiles("", (*bag.files, *([bag.metadata] if bag.metadata else [])))
+
+    def dimensions(self, stream: str) -> tuple[Dimension, ...]:
+        """Fields of a topic's messages, or its joints, in the first bag."""
+        for bag in self._bags.values():
+            fields = self._recording(bag).measured.get(stream, {}).get("fields", ())
+            return tuple(Dimension(str(name)) for name in fields)
+        return ()
 
     def keys(self) -> list[str]:
         """Keys of the bags: their paths below the dataset, without suffix."""

@@ -126,6 +126,10 @@ class GrootPolicy(nn.Module):
         """State group -> how many numbers it has."""
         return self.robot.state_widths(self.specs)
 
+    def action_names(self) -> tuple[str, ...]:
+        """Of each number of an action; "" where nothing is predicted."""
+        return self.robot.action_names()
+
     def learned(self) -> dict[str, Tensor]:
         """Name -> weight of all that trains."""
         return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}

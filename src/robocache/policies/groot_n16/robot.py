@@ -42,6 +42,14 @@ class Robot:
             for part in self.settings.action.values()
         )
 
+    def action_names(self) -> tuple[str, ...]:
+        """A names such as left_arm[0], by group; "" of a column that no group has."""
+        names = [""] * self.width
+        for key, part in self.settings.action.items():
+            for number, column in enumerate(range(self.width)[_slice(part.columns)]):
+                names[column] = f"{key}[{number}]"
+        return tuple(names)
+
     def state_widths(self, specs: Mapping[str, StreamSpec]) -> dict[str, int]:
         """State group -> D."""
         return {
