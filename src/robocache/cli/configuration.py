@@ -37,6 +37,8 @@ OPEN_TABLES = (
     "policy.network.embodiments",
 )
 """Tables whose keys belong to the environment, to a reader or to the user, not to a verb."""
+REPLACED = ("policy.network.embodiments",)
+"""Those among them that a whole table given on the command line replaces: it is not added to."""
 
 
 def load(
@@ -60,7 +62,7 @@ def load(
         ConfigError: unknown key or preset (with the nearest name), or a value that does not fit.
     """
     register_defaults()
-    overrides = [_opened(text) for text in overrides]
+    overrides = [part for text in overrides for part in _opened(text)]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("robocache.conf", version_base="1.3"):
@@ -161,9 +163,11 @@ def _preset_hint(text: str) -> str:
     return f"{hint} (there are: {', '.join(options)})"
 
 
-def _opened(override: str) -> str:
-    """An override of a table that takes any key, marked as allowed to add one."""
-    return f"++{override}" if override.startswith(OPEN_TABLES) else override
+def _opened(override: str) -> list[str]:
+    """An override of a table that takes any key, marked as allowed to add one, or to replace it."""
+    if override.split("=")[0] in REPLACED:
+        return [f"~{override.split('=')[0]}", f"+{override}"]
+    return [f"++{override}" if override.startswith(OPEN_TABLES) else override]
 
 
 def _words(kind: Any) -> list[str]:
