@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import calvin_folder
 import numpy as np
 import pytest
+import torch
 
 from robocache.core.errors import ConfigError, MissingStreamError
-from robocache.datasets.calvin import CalvinDataset, CalvinVoxelDataLoader, VoxelGrid
+from robocache.datasets.calvin import CalvinDataset, CalvinVoxelDataLoader, VoxelGrid, voxels
+from robocache.datasets.calvin.voxels import VoxelBatch
+from robocache.ops.voxelize import voxelize
 
 GRID = VoxelGrid(voxel_size=0.25, dims=(6, 5, 4), origin=(-0.7, -0.6, 0.0))
 
@@ -74,6 +79,42 @@ def test_in_order_by_hand(dataset: CalvinDataset) -> None:
             if there:
                 action = calvin_folder.frame(number + ahead)["rel_actions"].astype(np.float32)
                 np.testing.assert_array_equal(batch.actions[row, ahead].numpy(), action)
+
+
+@pytest.mark.parametrize("together", [1, 3 * 64, 10**9])
+def test_how_many_pixels_go_together_changes_nothing(
+    dataset: CalvinDataset, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    def batch() -> VoxelBatch:
+        (made,) = CalvinVoxelDataLoader(dataset, GRID, colours=True, batch_size=11)
+        return made
+
+    wanted = batch()
+    sizes = []
+
+    def counting(points: torch.Tensor, *args: Any, **settings: Any) -> Any:
+        sizes.append(len(points))
+        return voxelize(points, *args, **settings)
+
+    monkeypatch.setattr(voxels, "PIXELS_TOGETHER", together)
+    monkeypatch.setattr(voxels, "voxelize", counting)
+    found = batch()
+    most = {1: 1, 3 * 64: 3, 10**9: 11}[together]
+    assert max(sizes) == most and sum(sizes) == 2 * 11
+    for name in ("occupied", "colours", "dropped"):
+        assert torch.equal(getattr(found, name), getattr(wanted, name))
+
+
+def test_grids_that_cannot_be(dataset: CalvinDataset) -> None:
+    with pytest.raises(ConfigError, match="three whole numbers above 0"):
+        CalvinVoxelDataLoader(dataset, VoxelGrid(dims=(6, 5, 0)))
+    vast = CalvinVoxelDataLoader(dataset, VoxelGrid(dims=(300, 300, 100)), batch_size=8)
+    free = 8 * 9_000_000 - 1
+    with (
+        mock.patch("psutil.virtual_memory", return_value=SimpleNamespace(available=free)),
+        pytest.raises(ConfigError, match="would take 72000000 bytes"),
+    ):
+        next(iter(vast))
 
 
 def _digest(batch: Any) -> Any:

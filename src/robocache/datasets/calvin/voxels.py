@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,9 +17,11 @@ from robocache.datasets.cameras import points_seen
 from robocache.datasets.epochs import Epochs, one_clock
 from robocache.datasets.origin import Origin
 from robocache.datasets.windows import Batch
-from robocache.ops.voxelize import voxelize
+from robocache.ops.voxelize import require_memory, voxelize
 
 DEPTH, COLOUR = "depth_static", "rgb_static"
+PIXELS_TOGETHER = 160_000
+"""Pixels made voxels at once: what they pass through is small, whatever the size of a batch."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class CalvinVoxelDataLoader(Epochs[VoxelBatch]):
         batch_size, seed, shuffle, workers: as `Epochs` takes them.
 
     Raises:
-        ConfigError: no episodes, splits of different rates, or a grid that cannot be.
+        ConfigError: no episodes, splits of different rates, or a grid that cannot be; a batch of
+            grids above the memory that is free, when it is asked for.
         MissingStreamError: no depth, state or actions, or the static camera is not described.
         DataError: an episode that is not sound; names file, episode and stream.
     """
@@ -103,6 +108,7 @@ class CalvinVoxelDataLoader(Epochs[VoxelBatch]):
         if len(rates) > 1:
             raise ConfigError(f"splits of different rates ({rates} Hz); open them one by one")
         self.dataset, self.grid = dataset, grid or VoxelGrid()
+        self._dims = _dims(self.grid)
         self._state, self._colours = state, colours
         streams = [DEPTH, *([COLOUR] if colours else []), state]
         super().__init__(
@@ -120,17 +126,25 @@ class CalvinVoxelDataLoader(Epochs[VoxelBatch]):
         intrinsics, poses = (
             torch.from_numpy(np.stack(matrices)) for matrices in zip(*cameras, strict=True)
         )
-        points = points_seen(batch.values[DEPTH], intrinsics, poses, "opengl").flatten(2, 3)
-        grid = self.grid
-        placed = (points, grid.voxel_size, grid.dims, grid.origin)
-        occupied, dropped = voxelize(*placed, return_dropped=True)
-        colours = None
-        if self._colours:
-            pixels = batch.values[COLOUR].flatten(2, 3).float() / 255
-            colours = voxelize(*placed, reduce="mean", features=pixels)
+        depth, grid = batch.values[DEPTH], self.grid
+        lead = depth.shape[:2]
+        occupied = self._grids(*lead, dtype=torch.bool)
+        dropped = torch.empty(lead, dtype=torch.int64)
+        colours = self._grids(*lead, 3, dtype=torch.float32) if self._colours else None
+        together = max(1, PIXELS_TOGETHER // depth[0].numel())
+        for first in range(0, len(depth), together):
+            part = slice(first, first + together)
+            points = points_seen(depth[part], intrinsics[part], poses[part], "opengl").flatten(2, 3)
+            placed = (points, grid.voxel_size, grid.dims, grid.origin)
+            occupied[part], dropped[part] = voxelize(*placed, return_dropped=True)
+            if colours is not None:
+                pixels = batch.values[COLOUR][part].flatten(2, 3).float() / 255
+                colours[part] = cast(
+                    torch.Tensor, voxelize(*placed, reduce="mean", features=pixels)
+                )
         return VoxelBatch(
             occupied=occupied,
-            colours=colours if isinstance(colours, torch.Tensor) else None,
+            colours=colours,
             dropped=dropped,
             state=batch.values[self._state].float(),
             valid=batch.valid,
@@ -139,6 +153,12 @@ class CalvinVoxelDataLoader(Epochs[VoxelBatch]):
             instructions=batch.instructions,
             origins=origins,
         )
+
+    def _grids(self, *lead: int, dtype: torch.dtype) -> torch.Tensor:
+        """(*lead, X, Y, Z) that holds anything."""
+        shape = (*lead, *self._dims)
+        require_memory(math.prod(shape) * dtype.itemsize, torch.device("cpu"))
+        return torch.empty(shape, dtype=dtype)
 
     def _camera(self, key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Intrinsics and pose of the static camera."""
@@ -150,3 +170,13 @@ class CalvinVoxelDataLoader(Epochs[VoxelBatch]):
                 stream=DEPTH,
             )
         return camera.intrinsics, camera.extrinsics
+
+
+def _dims(grid: VoxelGrid) -> tuple[int, ...]:
+    """Voxels along each axis.
+
+    Raises:
+        ConfigError: a grid that cannot be.
+    """
+    empty = voxelize(torch.empty(0, 3), grid.voxel_size, grid.dims, grid.origin)
+    return tuple(cast(torch.Tensor, empty).shape)

@@ -61,7 +61,8 @@ def voxelize(
     dims, size = _check_grid(voxel_size, grid_dims, origin)
     channels = 1 if features is None else features.shape[-1]
     cells, clouds = math.prod(dims), math.prod(lead)
-    _check_memory(clouds * channels * cells, _out_dtype(reduce, features), points, max_bytes)
+    wanted = clouds * channels * cells * _out_dtype(reduce, features).itemsize
+    require_memory(wanted, points.device, max_bytes)
 
     inside, index = _cells(points.detach().reshape(clouds, count, 3), size, dims, origin)
     first = torch.arange(clouds, device=points.device)[:, None] * cells
@@ -162,12 +163,15 @@ def _check_grid(
     return tuple(int(dim) for dim in grid_dims), [float(edge) for edge in edges]
 
 
-def _check_memory(numbers: int, dtype: torch.dtype, points: Tensor, max_bytes: int | None) -> None:
-    """Refuse a grid that is too large while nothing of it has been allocated."""
-    wanted = numbers * dtype.itemsize
+def require_memory(wanted: int, device: torch.device, max_bytes: int | None = None) -> None:
+    """Refuse a grid of so many bytes while nothing of it has been allocated.
+
+    Raises:
+        ConfigError: above `max_bytes`; None: above the memory that is free now.
+    """
     limit, whose = max_bytes, "max_bytes"
     if limit is None:
-        limit, whose = _free_bytes(points.device), f"free memory of {points.device}"
+        limit, whose = _free_bytes(device), f"free memory of {device}"
     if wanted > limit:
         raise ConfigError(
             f"the voxel grid would take {wanted} bytes ({wanted / 2**30:.2f} GiB), above "
