@@ -14,6 +14,7 @@ from command import robocache
 
 import browser
 import tiny
+from robocache.datasets.dimensions import Dimension
 from robocache.evaluation.checkpoints import CheckpointFate
 from robocache.evaluation.gate import judge
 from robocache.evaluation.horizon import horizon_errors
@@ -21,6 +22,8 @@ from robocache.evaluation.open_loop import OpenLoopResult
 from robocache.evaluation.pairs import Cell, TaskPairs
 from robocache.evaluation.report import ReportData, TaskRow, write_report
 from robocache.evaluation.statistics import Proportion
+from robocache.evaluation.trajectories import EpisodeErrors, Trajectory, TrajectoryErrors
+from robocache.evaluation.trajectory_chart import trajectory_page
 from robocache.runs import RunStore
 
 PLAN = (tiny.TASKS, "episodes=12", "workers=0")
@@ -109,7 +112,16 @@ def test_every_run_has_a_page_in_its_folder(home: Path) -> None:
         ],
         "long": ["training loss", "long@1", "accepted against long@1", "best version 1", "Steps"],
         "counts": ["long@400 judged on", "of 12 episodes", "Every sensor by its own clock"],
-        "recorded": ["Mean absolute error", "repeating the last action", "Root mean square"],
+        "recorded": [
+            "Mean absolute error",
+            "repeating the last action",
+            "Root mean square",
+            "1 (first)",
+            "By action dimension",
+            "Whole trajectories, chunk after chunk",
+            "mean of 40",
+            "a dot where a chunk begins",
+        ],
         "steered": [f"{STEER} judged on", "12 / 12"],
     }.items():
         said = robocache("report", run)
@@ -222,6 +234,16 @@ def test_pages_fit_a_phone_and_a_desktop_without_complaints(home: Path, tmp_path
             assert seen.width_px <= width_px and seen.sticking_out == "[]", (name, seen)
 
 
+def long_trajectory(name: str) -> Trajectory:
+    actions = np.linspace(-1e-4, 12345, 200 * 44, dtype=np.float32).reshape(200, 44)
+    return Trajectory(name * 3, np.arange(200.0), actions, -actions, np.arange(0, 200, 16))
+
+
+def long_trajectories(name: str) -> TrajectoryErrors:
+    one = EpisodeErrors(name * 3, 200, 0.123456789, 0.123456789)
+    return TrajectoryErrors(16, 200, np.ones(44, bool), np.ones(44), np.ones(44), (one,) * 12)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="chromium is not installed")
 def test_a_page_of_many_long_things_fits_a_phone(tmp_path: Path) -> None:
@@ -229,7 +251,8 @@ def test_a_page_of_many_long_things_fits_a_phone(tmp_path: Path) -> None:
     cells = tuple(Cell(index, ("both", "baseline")[index % 2]) for index in range(130))
     half, rate = Proportion.wilson(65, 130), Proportion.wilson(130, 130)
     errors = {kind: np.full((16, 44), 0.123456) for kind in ("policy", "hold", "mean")}
-    result = OpenLoopResult(errors, errors, np.full(16, 1000))
+    joints = tuple(Dimension(f"kLeftShoulderPitchJointCommand[{n}]", "rad") for n in range(44))
+    result = OpenLoopResult(errors, errors, np.full(16, 1000), joints)
     write_report(
         tmp_path / "page.html",
         ReportData(
@@ -241,6 +264,7 @@ def test_a_page_of_many_long_things_fits_a_phone(tmp_path: Path) -> None:
             tasks=[TaskRow(name, rate, half)],
             pairs=[TaskPairs(name, cells)],
             horizon=horizon_errors(result, result),
+            trajectories=trajectory_page(long_trajectories(name), [long_trajectory(name)], joints),
             checkpoints=[CheckpointFate(name, "ab" * 32, (), (name,), (name,))],
             identities=[(name, "ab" * 32)],
             manifests=[(name, {"command": "x" * 500, name: {"k" * 200: "v" * 200}})],

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 import tiny
 from robocache.core import Episode
 from robocache.datasets import EpisodeStore, write_shard
-from robocache.runs import Ledger, RunStore, read_manifest
+from robocache.runs import Ledger, RunStore, config_hash, read_manifest
 
 STEER = "examples.point_policy:Steer"
 PLAN = (tiny.TASKS, "episodes=3", "workers=0")
@@ -92,7 +92,7 @@ def first(text: object, *arguments: str) -> tuple[str, Any, Any]:
         ("short", "24 steps, 72 figures on the way, 4 checkpoints, 3 final figures compared"),
         ("judged", "3 episodes, 11 final figures compared"),
         ("steer", "3 episodes, 11 final figures compared"),
-        ("recorded", "13 figures, 6 final figures compared"),
+        ("recorded", "29 figures, 14 final figures compared"),
     ],
 )
 def test_identical(home: Path, tmp_path: Path, run: str, compared: str) -> None:
@@ -263,6 +263,37 @@ def test_one_figure_of_open_loop(copied: Callable[[str], Path]) -> None:
     true = json.loads(file.read_text())["absolute"]["policy"][1][0]
     changed(file, lambda result: result["absolute"]["policy"][1].__setitem__(0, 9.0))
     assert first(folder) == ("absolute.policy[1][0]", 9.0, true)
+
+
+def test_one_number_of_a_trajectory(copied: Callable[[str], Path]) -> None:
+    folder = copied("recorded")
+    file = folder / "trajectories.json"
+    true = json.loads(file.read_text())["episodes"][1]["predicted"][2][0]
+    changed(file, lambda kept: kept["episodes"][1]["predicted"][2].__setitem__(0, 9.0))
+    assert first(folder) == ("episodes[1].predicted[2][0]", 9.0, true)
+
+
+def test_open_loop_of_before_there_were_trajectories(copied: Callable[[str], Path]) -> None:
+    folder = copied("recorded")
+    later = ("first_step", "dimensions", "trajectories")
+
+    def forget(settings: dict[str, Any], names: Sequence[str]) -> None:
+        for name in names:
+            del settings[name]
+
+    def older(manifest: dict[str, Any]) -> None:
+        forget(manifest["config"], ("chunk", "steps", "plots"))
+        forget(manifest["metrics"], ("first_step", "trajectories"))
+        manifest["config_hash"] = config_hash(manifest["config"])
+
+    (folder / "trajectories.json").unlink()
+    changed(folder / "manifest.json", older)
+    changed(folder / "open_loop.json", lambda result: forget(result, later))
+    said, told = again(folder)
+    assert said.code == 0, said
+    assert told["identical"] and told["compared"] == {"figures": 13, "final figures": 6}
+    changed(folder / "open_loop.json", lambda result: forget(result, ["windows"]))
+    assert first(folder)[0] == "windows"
 
 
 def test_a_run_here_must_be_what_it_was(made: Path, tmp_path: Path,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import robocache
 
@@ -108,9 +109,23 @@ def test_open_loop(home: Path) -> None:
     assert overall["policy"] < 0.5 * overall["hold"]
     assert overall["policy"] < 0.5 * overall["mean"]
     assert result["windows"][0] == RunStore().get("long").metrics["windows"] - 40
+    assert record.metrics["first_step"] == result["first_step"]
+    along = result["trajectories"]
+    assert len(along["episodes"]) == 40 and along["counted"] == [True] * len(along["counted"])
+    assert record.metrics["trajectories"] == {"mse": along["mse"], "mae": along["mae"]}
+    kept = json.loads((record.folder / "trajectories.json").read_text())["episodes"]
+    assert [one["episode"] for one in kept] == [one["episode"] for one in along["episodes"][:2]]
+    errors = np.subtract(kept[0]["predicted"], kept[0]["recorded"])
+    assert along["episodes"][0]["mse"] == pytest.approx((errors**2).mean(), rel=1e-6)
+    assert along["episodes"][0]["mae"] == pytest.approx(np.abs(errors).mean(), rel=1e-6)
+    assert "first 1" in said.out and "along whole trajectories" in said.out
     changed = (record.folder / "open_loop.json").stat().st_mtime_ns
     assert robocache(*arguments) == said, "told again without asking the policy"
     assert (record.folder / "open_loop.json").stat().st_mtime_ns == changed
+    wrong = robocache(*arguments[:4], tiny.TRAINED, "chunk=99")
+    assert wrong.code == 3 and "chunk=99: the policy predicts" in wrong.err
+    wrong = robocache(*arguments[:4], tiny.TRAINED, "chunks=2")
+    assert wrong.code == 3 and "did you mean 'chunk'?" in wrong.err
     wrong = robocache(*arguments[:4], "episodes=[nonsense]")
     assert wrong.code == 3 and "unknown episode of demos 'nonsense'" in wrong.err
 

@@ -28,7 +28,8 @@ def print_open_loop(result: OpenLoopResult, file: Path) -> None:
 
 
 def _print_steps(result: OpenLoopResult) -> None:
-    console.print("errors over action dimensions, in the action's units")
+    units = f"in {result.unit}" if result.unit else "each in its own unit"
+    console.print(f"errors over action dimensions, {units}")
     console.print(f"  {'':7}  {'mean absolute':^31}   {'root mean square':^31}")
     heads = "  ".join(f"{name:>9}" for name in PREDICTORS)
     console.print(f"  {'step':>7}  {heads}   {heads}  windows")

@@ -29,7 +29,9 @@ def open_loop_page(store: RunStore, record: RunRecord) -> ReportData:
     result = read_result(record.folder)
     errors, first = result.overall(), result.first_step()
     said = ", ".join(f"{errors[other]:.4g} for {words}" for other, words in _OTHERS.items())
-    facts = [("First step", f"{first['policy']:.4g} (hold {first['hold']:.4g})")]
+    facts = [
+        ("First step, mean absolute error", f"{first['policy']:.4g} (hold {first['hold']:.4g})")
+    ]
     if (along := result.trajectories) is not None:
         facts += [("MSE, whole trajectories", f"{along.mse:.4g}")]
         facts += [("MAE, whole trajectories", f"{along.mae:.4g}")]

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from robocache.core.errors import ShapeError
 
 MAX_POINTS = 300
+TICKS = 4
+"""About how many grid lines a chart has."""
 WIDTH, HEIGHT = 360, 180
 LEFT, RIGHT, TOP, BOTTOM = 44, 342, 8, 158
 """The frame of the axes within the drawing."""
@@ -152,7 +154,7 @@ def axes(
 ) -> str:
     """Grid lines and their labels; `whole`: along the bottom only whole numbers."""
     parts = []
-    for tick in decades(low, high) if logarithmic else ticks(low, high, 4):
+    for tick in decades(low, high) if logarithmic else ticks(low, high, TICKS):
         y = float(up(np.array(tick)))
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
         parts.append(f'<text class="down" x="{LEFT - 6}" y="{y + 4:.1f}">{_short(tick)}</text>')
@@ -166,13 +168,25 @@ def ticks(low: float, high: float, count: int, *, whole: bool = False) -> list[f
     """About `count` round numbers within [low, high]: multiples of 1, 2 or 5 times ten to some."""
     if low == high:
         return [low]
-    rough = (high - low) / count
-    decade = 10.0 ** math.floor(math.log10(rough))
-    step = next(decade * size for size in (1, 2, 5, 10) if decade * size >= rough * 0.999)
+    step = _tick_step(low, high, count)
     if whole:
         step = max(step, 1.0)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [number * step for number in range(first, last + 1)]
+
+
+def round_limits(low: float, high: float) -> tuple[float, float]:
+    """The nearest ticks around [low, high], so that both ends of an axis have a label."""
+    if low == high:
+        low, high = low - (abs(low) or 1.0) / 10, high + (abs(high) or 1.0) / 10
+    step = _tick_step(low, high, TICKS)
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+def _tick_step(low: float, high: float, count: int) -> float:
+    rough = (high - low) / count
+    decade = 10.0 ** math.floor(math.log10(rough))
+    return next(decade * size for size in (1, 2, 5, 10) if decade * size >= rough * 0.999)
 
 
 def decades(low: float, high: float) -> list[float]:

@@ -55,6 +55,7 @@ class HorizonErrors:
         rows: steps; mean absolute errors of all columns, then root mean square ones.
         overall: the same over all steps.
         dimensions: action dimensions.
+        unit: of all of them; "" where it is not one, or not known.
     """
 
     columns: tuple[tuple[str, str], ...]
@@ -62,6 +63,7 @@ class HorizonErrors:
     rows: tuple[HorizonRow, ...]
     overall: tuple[float, ...]
     dimensions: tuple[DimensionRow, ...]
+    unit: str = ""
 
 
 def horizon_errors(result: OpenLoopResult, baseline: OpenLoopResult | None = None) -> HorizonErrors:
@@ -105,6 +107,7 @@ def horizon_errors(result: OpenLoopResult, baseline: OpenLoopResult | None = Non
         dimensions=_dimensions(
             result.named(), [arm.per_dimension()[name] for _, _, arm, name in arms]
         ),
+        unit=result.unit,
     )
 
 

@@ -52,6 +52,12 @@ class OpenLoopResult:
         size = self.absolute["policy"].shape[1]
         return self.dimensions or tuple(Dimension(str(number)) for number in range(size))
 
+    @property
+    def unit(self) -> str:
+        """Of all dimensions; "" where it is not one, or not known."""
+        units = {one.unit for one in self.named()}
+        return units.pop() if len(units) == 1 else ""
+
     def per_step(self, measure: Measure = "absolute") -> dict[str, NDArray[np.float64]]:
         """Predictor -> (H,) errors over dimensions: their mean, or root mean square."""
         if measure == "absolute":

@@ -1,4 +1,4 @@
-"""Errors along whole trajectories, chunk after chunk, as the public GR00T open-loop script has it.
+"""Errors along whole trajectories, chunk after chunk, as GR00T's public script counts them.
 
 A policy is asked every so many steps, once, and its chunks are put together. MSE and MAE are means
 over steps and action dimensions of one trajectory, in whatever units each dimension has, and then

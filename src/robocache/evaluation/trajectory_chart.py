@@ -10,7 +10,17 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from robocache.datasets.dimensions import Dimension
-from robocache.evaluation.charts import BOTTOM, LEFT, RIGHT, TOP, axes, path, scale, svg
+from robocache.evaluation.charts import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    axes,
+    path,
+    round_limits,
+    scale,
+    svg,
+)
 from robocache.evaluation.trajectories import Trajectory, TrajectoryErrors
 
 SHOWN = 9
@@ -89,8 +99,7 @@ def _chart(trajectory: Trajectory, number: int, name: str) -> Markup:
     both = np.concatenate([recorded, predicted])
     known = both[np.isfinite(both)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    if low == high:
-        low, high = low - (abs(low) or 1.0) / 10, high + (abs(high) or 1.0) / 10
+    low, high = round_limits(low, high)
     end_s = float(times_s[-1]) if times_s[-1] > times_s[0] else float(times_s[0]) + 1.0
     across, up = scale(float(times_s[0]), end_s, LEFT, RIGHT), scale(low, high, BOTTOM, TOP)
     xs, ys = across(times_s), up(predicted)
