@@ -1,10 +1,16 @@
-"""The comparison of `rlds_tfds.py` where pictures stay as large as they are stored."""
+"""The comparison of `rlds_tfds.py` where pictures stay as large as they are stored.
+
+Beside `RTXDataLoader`, what its decoder takes alone: encoded pictures in memory, every one decoded
+over the last. No loader that uses it can be faster on as many processors.
+"""
 
 from __future__ import annotations
 
+import functools
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,7 @@ from numpy.typing import NDArray
 from peer import Peer
 from rlds_sides import Compared, Spent, ask_timed
 
+from robocache.datasets.frames import decode_image, decode_in_place
 from robocache.datasets.rlds import RTXDataLoader, RTXDataset
 
 PEER = "rlds_peer.py"
@@ -27,7 +34,10 @@ def compare(peer: Peer, folder: Path, scratch: Path, args: Namespace) -> Compare
     return Compared(
         count=about["steps"] * args.passes,
         about=about,
-        here={"here": partial(_timed, folder, args.passes, args.threads)},
+        here={
+            "here": partial(_timed, _loader_of(folder, args.threads), args.passes),
+            "decoding_alone": partial(_decoding, folder, args.passes, args.threads, about["steps"]),
+        },
         peers={
             way: partial(ask_timed, peer, folder=str(folder), way=way, passes=args.passes)
             for way in WAYS
@@ -50,11 +60,36 @@ def _steps_of(loader: RTXDataLoader) -> Iterator[dict[str, NDArray[Any]]]:
             yield {name: array[number] for name, array in values.items()}
 
 
-def _timed(folder: Path, passes: int, threads: int) -> Spent:
-    loader = _loader_of(folder, threads)
+def _timed(loader: RTXDataLoader, passes: int) -> Spent:
     start, cpu_start = time.perf_counter(), time.process_time()
     steps = sum(1 for _ in range(passes) for _ in _steps_of(loader))
     return Spent(time.perf_counter() - start, time.process_time() - cpu_start, steps)
+
+
+def _decoding(folder: Path, passes: int, threads: int, steps: int) -> Spent:
+    pictures = _encoded(folder)
+    with ThreadPoolExecutor(threads) as pool:
+        start, cpu_start = time.perf_counter(), time.process_time()
+        for _ in pool.map(_decode, pictures * passes):
+            continue
+        spent = Spent(time.perf_counter() - start, time.process_time() - cpu_start, steps * passes)
+    return spent
+
+
+@functools.cache
+def _encoded(folder: Path) -> list[list[bytes]]:
+    """The pictures of every episode and camera."""
+    dataset = RTXDataset(folder, conventions="as_stored")
+    episodes = (dataset.reader.rlds_episode(key) for key in dataset.keys())  # noqa: SIM118
+    return [list(episode.pictures(name)) for episode in episodes for name in dataset.cameras]
+
+
+def _decode(pictures: list[bytes]) -> None:
+    """All of the same size, as a rule."""
+    pixels = decode_image(pictures[0])
+    for picture in pictures[1:]:
+        if not decode_in_place(picture, pixels):
+            decode_image(picture)
 
 
 def _compared(peer: Peer, folder: Path, scratch: Path) -> dict[str, Any]:

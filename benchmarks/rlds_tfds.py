@@ -6,10 +6,11 @@
 Each side passes over the same files and gives every number and every decoded picture of every step
 as arrays. TensorFlow runs in an environment and a process of its own, started once; its ways to
 read are described in `rlds_peer.py`. Here `RTXDataLoader` reads ahead with as many threads as there
-are processors. Both verify the checksums of the records. Output is compared before anything is
-timed: numbers must be equal, and pictures too where TensorFlow uses the accurate transform (by
-default it uses a faster one, which differs by some grey levels). Processor time is told as well:
-where pictures are large, their decoding is most of it on both sides, and bounds the difference.
+are processors. Both are opened before the rounds and verify the checksums of the records. Output is
+compared before anything is timed: numbers must be equal, and pictures too where TensorFlow uses the
+accurate transform (by default it uses a faster one, which differs by some grey levels). Processor
+time is told as well: where pictures are large, their decoding is most of it on both sides, and
+bounds the difference (`decoding_alone`, see `rlds_native.py`).
 
 With `--size` both sides give batches as a training takes them, pictures resized with the same
 filter (`rlds_resized.py`, `rlds_resized_peer.py`): `Loader` from the files and from a cache made
