@@ -60,7 +60,7 @@ def test_usage(spare: Path) -> None:
         (("train", "dataset=demos", "policy=flou"), "did you mean 'flow'"),
         (("train", "dataset=demos", "trainer.step=3"), "did you mean 'trainer.steps'"),
         (("train", "dataset=demos", "policy.network.hiden=3"), "'policy.network.hidden'"),
-        ((*tiny.TRAIN, "trainer.steps=0"), "steps, batch_size and checkpoint_every must be"),
+        ((*tiny.TRAIN, "trainer.steps=0"), "steps must be at least 1, got 0"),
         ((*tiny.TRAIN, "policy.network.hidden=0"), "hidden must be at least 1"),
         ((*tiny.TRAIN, "policy.action=actoin"), "stream actoin: not recorded .*action"),
         ((*tiny.TRAIN, "policy.inputs=[{stream: point, offsets_s: [0.1]}]"), "times <= 0"),
