@@ -126,6 +126,8 @@ def test_judged_on_a_recording_that_was_held_out(home: Path, place: Path) -> Non
     asked = ("eval", "arm", "--open-loop", f"dataset={place / 'arm'}", "samples=1", "stride=4")
     said = robocache(*asked, "episodes=[arm-5]")
     assert said.code == 0, said.err
+    assert "joints[0]" in said.out and "hand[0]" in said.out
+    assert "a chunk of 6 every 6" in said.out
     refused = robocache(*asked, "episodes=[arm-0]")
     assert refused.code == 3 and "arm-0" in refused.err
 
