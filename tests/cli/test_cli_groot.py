@@ -12,6 +12,7 @@ import torch
 from command import Said, robocache
 from safetensors.torch import load_file, save_file
 
+from processes import ROOT
 from robocache.cli import groot_load
 from robocache.cli.configuration import load
 from robocache.cli.groot_load import judge_memory
@@ -157,6 +158,8 @@ def test_memory_of_settings(tiny: Path) -> None:
     assert result["setting"]["batch"] == 16 and result["setting"]["views"] == 2
     assert result["setting"]["gradient_checkpointing"] and not result["setting"]["ema"]
     assert result["terms"]["average"] == 0
+    both = asked("groot", "memory", *small, "policy=groot_gr1_bridge")
+    assert both["setting"]["views"] == 1
     lora = asked("groot", "memory", *small, "policy.network.lora={rank: 2}", "trainer.device=cuda")
     assert lora["setting"]["lora"]["rank"] == 2 and lora["training"] < 20_000
 
@@ -174,6 +177,28 @@ def test_the_memory_table_is_printed(tiny: Path) -> None:
     said = robocache("groot", "memory", "--base", str(tiny), "policy.network.tune_top_llm_layers=1")
     for words in ("optimizer", "kept: DiT", "total", "fits into cards of 24 GB", "assumed:"):
         assert words in said.out
+
+
+AGAIN = "policy.network.gradient_checkpointing=true"
+WITH_HEAD = "policy.network.lora={rank: 16, whole: [projector, vlln]}"
+
+
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        ("1.62 of 2.98 billion", ()),
+        ("`lora={rank: 16}` |", ("policy.network.lora={rank: 16}",)),
+        ("`lora={rank: 16, whole", (WITH_HEAD, AGAIN)),
+    ],
+)
+def test_the_table_of_the_documentation(row: str, settings: tuple[str, ...]) -> None:
+    page = (ROOT / "docs" / "groot" / "README.md").read_text()
+    (line,) = [line for line in page.splitlines() if line.startswith("|") and row in line]
+    told = [float(cell) for cell in line.strip("|").split("|")[1:]]
+    for batch, total in zip((1, 8, 32), told, strict=True):
+        batches = ("--batch", str(batch), "--views", "2")
+        result = asked("groot", "memory", "trainer=groot", *batches, *settings)
+        assert result["total"] / 1e9 == pytest.approx(total, abs=0.06)
 
 
 @pytest.mark.parametrize("name", PRESETS)

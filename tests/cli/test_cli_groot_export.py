@@ -59,6 +59,9 @@ def test_an_exported_policy_acts_as_before(
         "bridge",
     )
     assert said.code == 0, said.err
+    said = robocache("report", "bridge", "--out", str(tmp_path / "page.html"))
+    assert said.code == 0, said.err
+    assert "8 × action at 5 Hz" in (tmp_path / "page.html").read_text()
     said = robocache("groot", "export", "bridge", str(tmp_path / "out"), "--json")
     assert said.code == 0, said.out
     result = json.loads(said.out.splitlines()[-1])

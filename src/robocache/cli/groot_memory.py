@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from robocache.cli.configuration import load
 from robocache.cli.output import console
-from robocache.cli.train_config import PolicyConfig, TrainConfig
+from robocache.cli.train_config import TrainConfig
 from robocache.core.errors import CheckpointError, ConfigError
 from robocache.policies.groot_n16.activations import Arithmetic
 from robocache.policies.groot_n16.config import GrootConfig
@@ -54,12 +54,14 @@ def memory(
         raise ConfigError("groot memory is about GR00T: give policy=groot_... or leave it out")
     trainer = trained.trainer
     if batch is None:
-        told = any(text.startswith(("trainer.batch_size", "trainer.acc")) for text in overrides)
+        told = any(text.startswith(("trainer=", "trainer.batch_size")) for text in overrides)
         batch = -(-trainer.batch_size // trainer.accumulate) if told else 1
-    steps = _steps(policy)
+    robots = policy.network.embodiments
+    windows = policy.network.windows(policy.inputs, policy.action, policy.rate_hz).values()
+    steps = max(len(view.offsets_s) for window in windows for view in window.inputs)
     through = Pass(
         batch=batch,
-        views=views or steps * max(len(r.video) for r in policy.network.embodiments.values()),
+        views=views or steps * max(len(robot.video) for robot in robots.values()),
         text_tokens=text_tokens,
         state_steps=steps,
         arithmetic=Arithmetic(autocast=trainer.amp),
@@ -132,10 +134,6 @@ def _settings(overrides: Sequence[str]) -> TrainConfig:
         given.append("dataset=none")
     config, _ = load("train", TrainConfig, given)
     return config
-
-
-def _steps(policy: PolicyConfig) -> int:
-    return max((len(view.offsets_s) for view in policy.inputs), default=1)
 
 
 def _print(budget: Budget, through: Pass, settings: GrootSettings) -> None:

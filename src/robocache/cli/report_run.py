@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from robocache.evaluation.films import Film, film_strips, instructive
 from robocache.evaluation.report import ReportData, TaskRow
 from robocache.evaluation.statistics import Proportion
 from robocache.evaluation.timeline import StreamTimeline, stream_timeline
+from robocache.policies.groot_n16.settings import EmbodimentSettings
 from robocache.rollouts import RolloutPlan
 from robocache.runs import (
     Ledger,
@@ -117,6 +118,12 @@ def _collection(store: RunStore, record: RunRecord) -> ReportData:
     )
 
 
+def _horizon(network: Mapping[str, Any]) -> int:
+    """Action steps; of GR00T, which has embodiments, of the one that has most."""
+    robots = network.get("embodiments", {"": network})
+    return max(int(robot.get("horizon", EmbodimentSettings.horizon)) for robot in robots.values())
+
+
 def _training(store: RunStore, record: RunRecord) -> ReportData:
     config = record.config
     folders = list_checkpoints(record.folder)
@@ -128,12 +135,9 @@ def _training(store: RunStore, record: RunRecord) -> ReportData:
     policy = config.get("policy")
     if policy:
         facts.append(("Reads", ", ".join(view["stream"] for view in policy["inputs"])))
-        facts.append(
-            (
-                "Predicts",
-                f"{policy['network']['horizon']} × {policy['action']} at {policy['rate_hz']:g} Hz",
-            )
-        )
+        steps = _horizon(policy["network"])
+        predicts = f"{steps} × {policy['action']} at {policy['rate_hz']:g} Hz"
+        facts.append(("Predicts", predicts))
     parents = record.inputs["parents"]
     facts += [
         *(("Begun from", checkpoint_name(store.engine, parent)) for parent in parents),
