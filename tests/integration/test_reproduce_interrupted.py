@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import importlib
 import os
 import shutil
 import signal
@@ -40,6 +41,7 @@ def home(demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def wound(number: int | None, scratch: Path, action: Callable[[], None]) -> None:
     """Let training do `action` at this step; scratch homes are made in `scratch`."""
+    importlib.import_module("torch._dynamo")  # leaves a folder of its own when it is imported
     tempfile.tempdir = str(scratch)
     from robocache.learning import imitation
 
