@@ -7,6 +7,7 @@ over the last. No loader that uses it can be faster on as many processors.
 from __future__ import annotations
 
 import functools
+import math
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from robocache.datasets.frames import decode_image, decode_in_place
 from robocache.datasets.rlds import RTXDataLoader, RTXDataset
 
 PEER = "rlds_peer.py"
+FEWEST_STEPS = 2000
+"""Small datasets are passed over more often, so that a round is no blink."""
 WAYS = ("nested", "frames", "frames_fast", "frames_accurate", "episodes")
 BEST = ("frames", "frames_accurate", "episodes")  # those whose output may be called equal
 
@@ -31,15 +34,16 @@ BEST = ("frames", "frames_accurate", "episodes")  # those whose output may be ca
 def compare(peer: Peer, folder: Path, scratch: Path, args: Namespace) -> Compared:
     """One dataset, read by `RTXDataLoader` and in every way of TFDS."""
     about = _compared(peer, folder, scratch)
+    passes = max(args.passes, math.ceil(FEWEST_STEPS / about["steps"]))
     return Compared(
-        count=about["steps"] * args.passes,
+        count=about["steps"] * passes,
         about=about,
         here={
-            "here": partial(_timed, _loader_of(folder, args.threads), args.passes),
-            "decoding_alone": partial(_decoding, folder, args.passes, args.threads, about["steps"]),
+            "here": partial(_timed, _loader_of(folder, args.threads), passes),
+            "decoding_alone": partial(_decoding, folder, passes, args.threads, about["steps"]),
         },
         peers={
-            way: partial(ask_timed, peer, folder=str(folder), way=way, passes=args.passes)
+            way: partial(ask_timed, peer, folder=str(folder), way=way, passes=passes)
             for way in WAYS
         },
         best=BEST,

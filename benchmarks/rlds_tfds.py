@@ -47,7 +47,7 @@ def main() -> None:
     parser = arguments(__doc__, rounds=5)
     parser.add_argument("--kinds", nargs="+", default=list(EPISODES), choices=list(EPISODES))
     parser.add_argument("--size", type=int, help="side of the square pictures are resized to")
-    parser.add_argument("--passes", type=int, default=2, help="over all episodes, per round")
+    parser.add_argument("--passes", type=int, default=2, help="per round, at least")
     parser.add_argument("--batch-size", type=int, default=32, help="with --size")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count(), help="(or processes) that read ahead here"
