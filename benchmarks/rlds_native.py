@@ -40,6 +40,7 @@ def compare(peer: Peer, folder: Path, scratch: Path, args: Namespace) -> Compare
         about=about,
         here={
             "here": partial(_timed, _loader_of(folder, args.threads), passes),
+            "here_one_thread": partial(_timed, _loader_of(folder, 0), passes),
             "decoding_alone": partial(_decoding, folder, passes, args.threads, about["steps"]),
         },
         peers={

@@ -37,6 +37,7 @@ def made(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("collect", *PLAN, "--name=few"),
             tiny.SHORT,
             ("eval", "short", *PLAN, "--name=judged"),
+            ("eval", "short", *PLAN, "device=cpu:0", "--name=named-device"),
             ("eval", STEER, *PLAN, "--name=steer"),
             ("eval", "short", "--open-loop", "dataset=few", "samples=1", "--name=recorded"),
         ):
@@ -91,6 +92,7 @@ def first(text: object, *arguments: str) -> tuple[str, Any, Any]:
         ("few", "3 episodes, 4 final figures compared"),
         ("short", "24 steps, 72 figures on the way, 4 checkpoints, 3 final figures compared"),
         ("judged", "3 episodes, 11 final figures compared"),
+        ("named-device", "3 episodes, 11 final figures compared"),
         ("steer", "3 episodes, 11 final figures compared"),
         ("recorded", "29 figures, 14 final figures compared"),
     ],
@@ -103,6 +105,11 @@ def test_identical(home: Path, tmp_path: Path, run: str, compared: str) -> None:
     assert list((tmp_path / "scratch").iterdir()) == []
     kept = (path for path in home.rglob("*") if path.is_file() and "robocache.db" not in path.name)
     assert all(before.get(path) == path.stat().st_mtime_ns for path in kept)
+
+
+def test_a_device_that_was_named_is_part_of_the_run(home: Path) -> None:
+    assert "device" not in read_manifest(home / "runs" / "judged")["config"]
+    assert read_manifest(home / "runs" / "named-device")["config"]["device"] == "cpu:0"
 
 
 def test_it_can_be_kept(home: Path, tmp_path: Path) -> None:

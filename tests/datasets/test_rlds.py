@@ -35,6 +35,7 @@ from rlds_writer import (
 from robocache.core.errors import ConfigError, CorruptFileError
 from robocache.datasets.reader import Reader
 from robocache.datasets.rlds import RLDSDataset
+from robocache.datasets.rlds.array_record import ArrayRecordShard
 from robocache.datasets.rlds.example import Record, parse_example
 from robocache.datasets.rlds.records import TFRecordShard
 
@@ -307,7 +308,7 @@ def test_other_folders(tmp_path):
         RLDSDataset(root)
 
 
-def test_array_record(tmp_path):
+def test_array_record(tmp_path, monkeypatch):
     module = pytest.importorskip("array_record.python.array_record_module")
     root = simple_dataset(tmp_path)
     plain = RLDSDataset(root)
@@ -326,6 +327,18 @@ def test_array_record(tmp_path):
     writer.close()
     dataset = RLDSDataset(root)
     assert dataset.report()["format"] == "rlds (array_record)"
+    frames, others = (dataset[k].streams["observation/front"].values for k in (0, 1))
+    numbers: list[int] = []
+    read = ArrayRecordShard.read
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            ArrayRecordShard, "read", lambda shard, n: numbers.append(n) or read(shard, n)
+        )
+        first = frames[:]
+        assert numbers == [0] and len(first) > 1
+        others[:1]
+        np.testing.assert_array_equal(frames[:], first)
+        assert numbers == [0, 1, 0]
     for episode, action in zip(dataset, expected, strict=True):
         np.testing.assert_array_equal(episode.streams["action"].values, action)
         assert episode.streams["observation/front"].values[1].shape == (6, 8, 3)

@@ -20,6 +20,7 @@ from rlds_writer import (
 from robocache.core.errors import ConfigError, CorruptFileError, ShapeError
 from robocache.datasets import reused_memory
 from robocache.datasets.rlds import RTXDataLoader, RTXDataset
+from robocache.datasets.rlds.records import TFRecordShard
 
 
 @pytest.fixture
@@ -45,6 +46,18 @@ def test_batches_are_padded_and_masked(dataset):
             np.testing.assert_array_equal(values[row, :count].numpy(), streams[name].values[:])
             assert not values[row, count:].any()
     assert next(iter(RTXDataLoader(dataset, 1, pad_to=9))).valid.shape == (1, 9)
+
+
+def test_each_record_is_read_once(dataset, monkeypatch):
+    read, numbers = TFRecordShard.read, []
+    monkeypatch.setattr(
+        TFRecordShard, "read", lambda shard, number: numbers.append(number) or read(shard, number)
+    )
+    monkeypatch.delattr(TFRecordShard, "read_part")
+    loader = RTXDataLoader(dataset, 2, shuffle=False, threads=0)
+    numbers.clear()
+    assert len(list(loader)) == 3
+    assert numbers == [0, 1, 2, 0, 1], "of two shards"
 
 
 @pytest.mark.parametrize("threads", [0, 2])

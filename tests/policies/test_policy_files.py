@@ -13,7 +13,8 @@ import pytest
 
 import small_flow
 from robocache.core.errors import CheckpointError, ConfigError
-from robocache.policies import load_policy, make_policy, save_policy
+from robocache.policies import load_policy, load_to_act, make_policy, save_policy
+from robocache.policies.trainable import as_module
 
 
 @pytest.fixture
@@ -36,6 +37,26 @@ def test_saved_and_loaded_to_the_bit(folder: Path) -> None:
     for one, two in zip(policy.act(seen, range(20)), again.act(seen, range(20)), strict=True):
         assert one.actions.tobytes() == two.actions.tobytes()
         assert one.times_s.tobytes() == two.times_s.tobytes()
+
+
+def test_loaded_to_act_it_acts_the_same(folder: Path) -> None:
+    policy, acting = load_policy(folder), load_to_act(folder, "cpu:0")
+    assert not any(weight.requires_grad for weight in as_module(acting).parameters())
+    seen = [small_flow.observation(number) for number in range(3)]
+    for one, two in zip(policy.act(seen, range(3)), acting.act(seen, range(3)), strict=True):
+        assert one.actions.tobytes() == two.actions.tobytes()
+
+
+def test_devices_that_are_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="device=gpu: "):
+        load_to_act(folder, "gpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device=cuda:1 was asked for, but torch sees no CUDA"):
+        load_to_act(folder, "cuda:1")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="device=cuda:1: torch sees 1 CUDA devices"):
+        load_to_act(folder, "cuda:1")
 
 
 def test_saving_twice_gives_the_same_files(folder: Path, tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ from robocache.runs import (
     plain,
 )
 
+FREE = ("workers", "batch", "device")
+"""Settings of an evaluation that no rule sets."""
+
 
 @dataclass(frozen=True)
 class EvalConfig:
@@ -47,6 +50,8 @@ class EvalConfig:
         frames: what camera frames are kept for; the policy sees them either way.
         workers: processes. Changes nothing in the result.
         batch: episodes in lockstep per process. Changes nothing in the result.
+        device: where the policy's network computes: cpu, cuda, cuda:1. Another one gives other
+            last digits, so it is part of what a run is.
     """
 
     tasks: tuple[str, ...]
@@ -58,6 +63,7 @@ class EvalConfig:
     frames: FramesConfig
     workers: int
     batch: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ def evaluate_closed_loop(
     """Run the plan with this policy, or find it already run.
 
     Args:
-        slot: judge under this slot's rule, which sets the plan; only `workers` and `batch` can be
-            given then. A run that does so already is found whatever its name.
+        slot: judge under this slot's rule, which sets the plan; only `FREE` settings can be given
+            then. A run that does so already is found whatever its name.
 
     Raises:
         ConfigError: a setting that does not fit, or that the rule sets; or other versions of the
@@ -93,13 +99,14 @@ def evaluate_closed_loop(
     """
     config, _ = load("eval", EvalConfig, overrides)
     settings: dict[str, Any] = {}
+    if config.device != "cpu":
+        settings["device"] = config.device
+    source, sha256 = find_policy(store, policy, config.device)
     if slot is None:
-        source, sha256 = find_policy(store, policy)
         plan = evaluation_plan(config, sha256)
     else:
         require_no_plan(slot, overrides)
         declared, rule = rule_in_force(store, slot)
-        source, sha256 = find_policy(store, policy)
         plan = rule.plan_for(sha256)
         settings["rule"] = declared.sha256
         begun = rule_runs(store, declared, sha256)
@@ -117,9 +124,9 @@ def evaluate_closed_loop(
 def require_no_plan(slot: str, overrides: Sequence[str]) -> None:
     """Refuse settings that a slot's rule sets."""
     for text in overrides:
-        if text.split("=")[0] not in ("workers", "batch"):
+        if text.split("=")[0] not in FREE:
             raise ConfigError(
-                f"{text}: the rule of slot {slot!r} sets the plan; only workers and batch can be "
+                f"{text}: the rule of slot {slot!r} sets the plan; only {', '.join(FREE)} can be "
                 f"given (robocache slots show {slot})"
             )
 

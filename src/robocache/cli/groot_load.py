@@ -16,13 +16,14 @@ from robocache.cli.findings import Finding
 from robocache.cli.machine import GIB, free_memory_bytes
 from robocache.cli.output import console
 from robocache.core.errors import CheckpointError, ConfigError, RoboCacheError, unknown_name
+from robocache.policies.device import require_device
 from robocache.policies.groot_n16.checkpoint import (
     LICENSE_NOTICE,
     Checkpoint,
     find_folder,
     read_checkpoint,
 )
-from robocache.policies.groot_n16.loading import load_pretrained, require_device, unfitting
+from robocache.policies.groot_n16.loading import load_pretrained, unfitting
 from robocache.policies.groot_n16.model import GrootN16
 from robocache.policies.groot_n16.needs import LoadingNeeds, bytes_by_dtype, loading_needs
 from robocache.policies.groot_n16.parts import parameters_by_part

@@ -53,7 +53,7 @@ def find_inputs(store: RunStore, original: KnownRun) -> Inputs:
         drift = tuple(differences(version, now, "environment version"))
         if verb == "collect":
             return Inputs(plan=plan, drift=drift)
-        source, sha256 = _find_policy(store, original, config["policy"])
+        source, sha256 = _find_policy(store, original, config)
         changed = next(differences(config["policy"], sha256, f"source of {source.name}"), None)
         return Inputs(plan=plan, source=source, difference=changed, drift=drift)
     wanted = [config["policy"]] if verb == "open-loop" else config["init_from"]
@@ -186,6 +186,9 @@ def _find_checkpoint(store: RunStore, original: KnownRun, sha256: str) -> Path:
     return sound_checkpoint(store, str(path))[0]
 
 
-def _find_policy(store: RunStore, original: KnownRun, sha256: str) -> tuple[PolicySource, str]:
+def _find_policy(
+    store: RunStore, original: KnownRun, config: Mapping[str, Any]
+) -> tuple[PolicySource, str]:
     outside = original.manifest["sources"].get("policy")
-    return find_policy(store, outside or str(_find_checkpoint(store, original, sha256)))
+    found = outside or str(_find_checkpoint(store, original, config["policy"]))
+    return find_policy(store, found, config.get("device", "cpu"))

@@ -22,19 +22,22 @@ def judge_by(
     settings: Sequence[str],
     window: Window,
     validation: Reader | None,
-    embodiment: str = "",
+    *,
+    embodiment: str,
+    device: str,
 ) -> EvaluationCallback:
     """How checkpoints are judged: in simulation, or on recordings where there are any.
 
     Args:
         window: what a sample sees and predicts.
         embodiment: of the recordings.
+        device: where the policy's network computes.
     """
     if validation is None:
-        return functools.partial(judge_in_simulation, store, settings)
+        return functools.partial(judge_in_simulation, store, [f"device={device}", *settings])
     episodes = (validation[key] for key in validation.keys())  # noqa: SIM118
     table = WindowTable(episodes, window)
-    return functools.cache(functools.partial(judge_on_recordings, table, embodiment))
+    return functools.cache(functools.partial(judge_on_recordings, table, embodiment, device))
 
 
 def judge_in_simulation(
@@ -47,10 +50,10 @@ def judge_in_simulation(
 
 
 def judge_on_recordings(
-    table: WindowTable, embodiment: str, path: Path, step: int
+    table: WindowTable, embodiment: str, device: str, path: Path, step: int
 ) -> dict[str, float]:
     """Open-loop errors of the checkpoint at `path`; an evaluation callback."""
-    policy = load_as(path, embodiment)
+    policy = load_as(path, embodiment, device)
     mean = policy.statistics[policy.window.action].mean.reshape(-1)
     errors = evaluate_open_loop(policy, table, mean, OpenLoopConfig("", samples=4)).overall()
     console.print(

@@ -225,6 +225,9 @@ def serve(
     embodiment: Annotated[
         str, typer.Option(metavar="TAG", help="Of a GR00T policy that knows several robots.")
     ] = "",
+    device: Annotated[
+        str, typer.Option(help="Where the network computes: cpu, cuda, cuda:1.")
+    ] = "cpu",
     metrics_port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Also http://127.0.0.1:PORT/metrics."),
@@ -236,6 +239,8 @@ def serve(
     robocache serve mt10
 
     robocache serve slot:production --record served --metrics-port 9100
+
+    robocache serve arm --device cuda
 
     ROBOCACHE_TOKEN=... robocache serve mt10 --host 0.0.0.0
     """
@@ -254,7 +259,14 @@ def serve(
     )
     conclude(
         "serve",
-        run(policy, config, record=record, metrics_port=metrics_port, embodiment=embodiment),
+        run(
+            policy,
+            config,
+            record=record,
+            metrics_port=metrics_port,
+            embodiment=embodiment,
+            device=device,
+        ),
     )
 
 

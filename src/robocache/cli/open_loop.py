@@ -48,7 +48,7 @@ def evaluate_recordings(
     if config.seen_as:
         asked = {**asked, **settings_of_member(store, sha256, config)}
         config = build(OpenLoopConfig, asked)
-    loaded = load_as(path, config.embodiment)
+    loaded = load_as(path, config.embodiment, config.device)
     dataset = find_dataset(
         store,
         config.dataset,

@@ -191,7 +191,7 @@ def _open_loop(store: RunStore, original: KnownRun, inputs: Inputs) -> Run:
     (dataset,), checkpoint = inputs.datasets.values(), inputs.checkpoint
     assert checkpoint is not None
     config = build(OpenLoopConfig, {k: v for k, v in original.config.items() if k != "policy"})
-    policy = load_as(checkpoint, config.embodiment)
+    policy = load_as(checkpoint, config.embodiment, config.device)
     keys = config.episodes or dataset.keys()
     with store.begin("open-loop", original.config, name=original.name, seeds=[config.seed]) as run:
         judge_recordings(run, policy, dataset, keys, config)

@@ -13,7 +13,7 @@ from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError
 from robocache.datasets.resize import resize
 from robocache.datasets.shards import SUFFIX, write_shard
-from robocache.policies import load_policy, make_policy
+from robocache.policies import load_to_act, make_policy
 from robocache.runs import RunStore
 from robocache.runs.files import make_directory
 from robocache.serving import PolicyServer, ServedPolicy, ServerConfig, StreamPolicy
@@ -32,6 +32,7 @@ def serve(
     record: Path | None,
     metrics_port: int | None,
     embodiment: str = "",
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Serve a policy until Ctrl-C, SIGTERM or `kill`; what was served.
 
@@ -41,12 +42,13 @@ def serve(
         record: folder for episodes of what was asked and answered; None: nothing is kept.
         metrics_port: of http://127.0.0.1/metrics; None: none.
         embodiment: of a GR00T policy that knows several; empty: the first.
+        device: where the policy's network computes.
 
     Raises:
         ConfigError, CheckpointError, IntegrityError: the policy cannot be found or is not sound.
         ServingError: an address cannot be listened on.
     """
-    policy, sha256 = served_policy(name, embodiment)
+    policy, sha256 = served_policy(name, embodiment, device)
     with ExitStack() as stack:
         kept = None if record is None else stack.enter_context(episodes(record, policy, sha256))
         server = PolicyServer(policy, config, record=kept)
@@ -58,13 +60,15 @@ def serve(
     return {"policy": sha256, **server.metrics.totals()}
 
 
-def served_policy(name: str, embodiment: str = "") -> tuple[ServedPolicy, str]:
+def served_policy(name: str, embodiment: str = "", device: str = "cpu") -> tuple[ServedPolicy, str]:
     """A policy by any of its names, ready to be served, and the hash that identifies it."""
     if is_outside(name):
+        if device != "cpu":
+            raise ConfigError(f"{name} is code, which chooses its device itself: leave device out")
         policy, sha256 = make_policy(name)
         return StreamPolicy(policy, resize=resize), sha256
     path, sha256 = sound_checkpoint(RunStore(), name)
-    loaded = load_policy(path)
+    loaded = load_to_act(path, device)
     if loaded.kind == "groot_n16":
         from robocache.policies.groot_n16.checkpoint import LICENSE_NOTICE
         from robocache.serving.groot import ServedGroot

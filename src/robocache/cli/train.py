@@ -171,7 +171,14 @@ def train_one(
             console.print(f"run {run.id}: {data}")
             keep_training_episodes(run.folder, data.learned)
         judged = window_for(windows, judged_as)
-        judge = judge_by(store, config.evaluate, judged, validation, judged_as)
+        judge = judge_by(
+            store,
+            config.evaluate,
+            judged,
+            validation,
+            embodiment=judged_as,
+            device=config.trainer.device,
+        )
         loader = Loader(
             table,
             config.trainer.batch_size,

@@ -32,6 +32,7 @@ class OpenLoopConfig:
         rename: old -> new name of streams.
         transforms: what is done to each episode in turn, after `rename`: name -> arguments.
         embodiment: as which robot a policy that tells robots apart acts; empty: its first.
+        device: where the policy's network computes: cpu, cuda, cuda:1.
     """
 
     dataset: str
@@ -49,6 +50,7 @@ class OpenLoopConfig:
     rename: Mapping[str, str] = field(default_factory=dict)
     transforms: tuple[Mapping[str, Any], ...] = ()
     embodiment: str = ""
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.stride < 1:

@@ -21,6 +21,7 @@ from robocache.learning.engine.processes import Processes
 from robocache.learning.engine.schedule import cosine_with_warmup
 from robocache.learning.engine.trace import TRACE_NAME, Trace
 from robocache.policies import TrainablePolicy
+from robocache.policies.device import require_device
 from robocache.policies.draws import Draws
 from robocache.policies.trainable import as_module
 from robocache.runs import (
@@ -81,8 +82,7 @@ class TrainerConfig:
         for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigError("device=cuda was asked for, but torch sees no CUDA device")
+        require_device(self.device)
 
 
 GROOT_TRAINER = TrainerConfig(

@@ -17,8 +17,9 @@ from torch import Tensor
 from robocache.core.errors import CheckpointError, ConfigError, unknown_name
 from robocache.core.plugins import resolve
 from robocache.core.policy import Policy
+from robocache.policies.device import require_device
 from robocache.policies.tensor_files import save_tensors
-from robocache.policies.trainable import TrainablePolicy
+from robocache.policies.trainable import TrainablePolicy, as_module
 
 KINDS = {
     "flow": "robocache.policies.flow:FlowPolicy",
@@ -60,6 +61,23 @@ def load_policy(folder: str | Path) -> TrainablePolicy:
         policy.load_learned(weights)
     except RuntimeError as error:
         raise CheckpointError(f"weights in {folder} do not fit policy.json: {error}") from None
+    return policy
+
+
+def load_to_act(folder: str | Path, device: str = "cpu") -> TrainablePolicy:
+    """Read a policy from a checkpoint folder, for acting only.
+
+    Args:
+        folder: of the checkpoint.
+        device: where it computes: cpu, cuda, cuda:1. Another one gives other last digits.
+
+    Raises:
+        CheckpointError, ConfigError: as `load_policy`; or there is no such device.
+    """
+    found = require_device(device)
+    policy = load_policy(folder)
+    policy.only_act()
+    as_module(policy).to(found)
     return policy
 
 

@@ -48,6 +48,10 @@ class TrainablePolicy(Policy, Protocol):
         """
         ...
 
+    def only_act(self) -> None:
+        """Give up what only training needs, in place."""
+        ...
+
     def to_json(self) -> dict[str, Any]:
         """All but the learned tensors; `from_json` of the class builds the same policy."""
         ...

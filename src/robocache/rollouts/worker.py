@@ -20,7 +20,7 @@ from robocache.core.policy import Policy
 from robocache.datasets.shards import SUFFIX, write_shard
 from robocache.envs import make_env
 from robocache.envs.sensors import SensorSuite
-from robocache.policies import load_policy, make_policy
+from robocache.policies import load_to_act, make_policy
 from robocache.rollouts.actors import ExpertActor, PolicyActor
 from robocache.rollouts.plan import Job, RolloutPlan
 from robocache.rollouts.rollout import Actor, run_episodes
@@ -29,14 +29,19 @@ from robocache.runs import LedgerRow
 
 @dataclass(frozen=True)
 class PolicySource:
-    """Where a worker finds the policy: a checkpoint folder, or the name of one from outside."""
+    """Where a worker finds the policy: a checkpoint folder, or the name of one from outside.
+
+    Attributes:
+        device: where the network of a checkpoint computes.
+    """
 
     checkpoint: Path | None = None
     name: str | None = None
+    device: str = "cpu"
 
     def load(self) -> Policy:
         if self.checkpoint is not None:
-            return load_policy(self.checkpoint)
+            return load_to_act(self.checkpoint, self.device)
         assert self.name is not None
         return make_policy(self.name)[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from robocache.datasets.native import reading
 from robocache.datasets.pointer import LFS_POINTER
 
 BLOCK_BYTES = 65536  # a whole file is a multiple of this
+_last = threading.local()
 
 
 class ArrayRecordShard:
@@ -72,5 +74,12 @@ class ArrayRecordShard:
             ) from error
 
     def read_part(self, number: int, start: int, stop: int) -> bytes:
-        """Bytes `start` to `stop` of a record's data (the container reads all of it)."""
-        return self.read(number)[start:stop]
+        """Bytes `start` to `stop` of a record's data.
+
+        The container reads all of a record, so each thread keeps the last one.
+        """
+        shard, kept, data = getattr(_last, "read", (None, -1, b""))
+        if shard is not self or kept != number:
+            data = self.read(number)
+            _last.read = self, number, data
+        return data[start:stop]

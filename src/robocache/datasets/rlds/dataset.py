@@ -128,15 +128,21 @@ class RLDSDataset:
         return (self[key] for key in self._places)
 
     def __getitem__(self, key: int | str) -> Episode:
-        found = self.found(self.rlds_episode(key))
+        return self.read(key, in_memory=False)
+
+    def read(self, key: int | str, *, in_memory: bool) -> Episode:
+        """An episode, whose encoded pictures stay in the file or, all read at once, in memory."""
+        found = self.found(self.rlds_episode(key), in_memory=in_memory)
         for problem in found.wrong:
             raise problem
         return found.episode
 
-    def found(self, rlds: RLDSEpisode) -> Found:
+    def found(self, rlds: RLDSEpisode, *, in_memory: bool = False) -> Found:
         """The streams of an episode, what is wrong with it, and what cannot be a stream."""
         index, source = self._places[rlds.key].index, rlds.shard.path.name
-        return to_episode(rlds, self.name, source, self.clock, self.mode, index)
+        return to_episode(
+            rlds, self.name, source, self.clock, self.mode, index, in_memory=in_memory
+        )
 
     def rlds_episode(self, key: int | str) -> RLDSEpisode:
         """An episode as it is stored: steps, texts, values of varying length, metadata.

@@ -17,7 +17,12 @@ from robocache.core.errors import CorruptFileError, DataError, MissingStreamErro
 from robocache.datasets.rlds.conventions import Convention
 from robocache.datasets.rlds.example import Record, parse_example
 from robocache.datasets.rlds.features import Features, Leaf
-from robocache.datasets.rlds.pictures import PictureDecoder, Shard, StoredPictures
+from robocache.datasets.rlds.pictures import (
+    PictureDecoder,
+    RecordPictures,
+    Shard,
+    StoredPictures,
+)
 from robocache.datasets.rlds.values import (
     Pictures,
     Ragged,
@@ -86,10 +91,15 @@ class RLDSEpisode:
                 raise self.located(error, name) from error
         return self._values[name]
 
-    def pictures(self, name: str) -> StoredPictures:
-        """The encoded pictures of a name, which stay in the file."""
+    def pictures(self, name: str, *, in_memory: bool = False) -> StoredPictures | RecordPictures:
+        """The encoded pictures of a name, which stay in the file, or in the memory of this record.
+
+        From memory is faster where all are looked at.
+        """
         found = self.values(name)
         spans = found.spans if isinstance(found, Pictures) else []
+        if in_memory:
+            return RecordPictures(self.record.data, spans)
         return StoredPictures(self.shard, self.number, spans)
 
     def value(self, name: str) -> Any:

@@ -243,7 +243,7 @@ class RTXDataLoader:
         return batch, [unread[key] for key in keys if key in unread]
 
     def _episode(self, key: str) -> Episode:
-        episode = self.dataset[key]
+        episode = self.dataset.reader.read(key, in_memory=True)
         if self.pad_to is not None and episode.outcome.steps > self.pad_to:
             raise ShapeError(
                 f"{episode.outcome.steps} steps do not fit into pad_to={self.pad_to}; give "

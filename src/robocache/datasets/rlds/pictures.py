@@ -48,6 +48,26 @@ class StoredPictures(Sequence[bytes]):
         return self._shard.read_part(self._number, *self._spans[index])
 
 
+class RecordPictures(Sequence[bytes]):
+    """The pictures of one stream of a record that is in memory."""
+
+    def __init__(self, record: bytes, spans: Sequence[Span]) -> None:
+        self._record, self._spans = record, spans
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> RecordPictures: ...
+    def __getitem__(self, index: int | slice) -> bytes | RecordPictures:
+        if isinstance(index, slice):
+            return RecordPictures(self._record, self._spans[index])
+        start, stop = self._spans[index]
+        return self._record[start:stop]
+
+
 class PictureDecoder:
     """Bytes to pixels of the shape and dtype that features.json declares for a leaf."""
 

@@ -54,9 +54,23 @@ class Found:
 
 
 def to_episode(
-    rlds: RLDSEpisode, dataset: str, source: str, clock: Clock, mode: Mode, index: int
+    rlds: RLDSEpisode,
+    dataset: str,
+    source: str,
+    clock: Clock,
+    mode: Mode,
+    index: int,
+    *,
+    in_memory: bool = False,
 ) -> Found:
     """The streams of an episode, as stored or in the common convention.
+
+    Args:
+        rlds: as it is stored.
+        dataset, source, index: told as where it is from.
+        clock: times of its steps.
+        mode: which of both.
+        in_memory: whether its encoded pictures stay in memory.
 
     Raises:
         DataError: in "standard", a stream that the conventions need is absent or not so.
@@ -67,7 +81,7 @@ def to_episode(
     not_read: dict[str, str] = {}
     for name in rlds.features.steps:
         try:
-            found = _array(rlds, name, steps)
+            found = _array(rlds, name, steps, in_memory)
         except DataError as error:
             wrong.append(rlds.located(error, name))
             continue
@@ -105,13 +119,13 @@ def to_episode(
     return Found(episode, wrong, not_read)
 
 
-def _array(rlds: RLDSEpisode, name: str, steps: slice) -> FrameArray | str:
+def _array(rlds: RLDSEpisode, name: str, steps: slice, in_memory: bool) -> FrameArray | str:
     """All samples of a name (pictures: those of `steps`), or why they are none."""
     values = rlds.values(name)
     leaf = rlds.features.steps[name]
     if isinstance(values, Pictures):
         place = partial(_step_of, rlds.key, str(rlds.shard.path), name, steps.start)
-        frames = frames_of(leaf, rlds.pictures(name)[steps], place)
+        frames = frames_of(leaf, rlds.pictures(name, in_memory=in_memory)[steps], place)
         return "pictures of different sizes" if frames is None else frames
     if isinstance(values, Ragged):
         array = rectangular(values)

@@ -86,6 +86,10 @@ class FlowPolicy(nn.Module):
         """Take in what `learned` gave; RuntimeError where it does not fit."""
         self.load_state_dict(tensors)
 
+    def only_act(self) -> None:
+        """Make no gradients from now on."""
+        self.requires_grad_(False).eval()
+
     def loss_weight(self, batch: Batch) -> Tensor:
         """How many actions of the batch are valid."""
         return batch.action_valid.sum()

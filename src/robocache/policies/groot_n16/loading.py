@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from robocache.core.errors import CheckpointError, ConfigError
+from robocache.policies.device import require_device
 from robocache.policies.groot_n16.checkpoint import Checkpoint, find_folder, read_checkpoint
 from robocache.policies.groot_n16.keys import KeyProblems, compare_keys
 from robocache.policies.groot_n16.model import Fusion, GrootN16
@@ -138,17 +139,6 @@ def place(model: nn.Module, name: str, tensor: Tensor) -> None:
         setattr(module, leaf, nn.Parameter(tensor, requires_grad=old.requires_grad))
     else:
         setattr(module, leaf, tensor)
-
-
-def require_device(device: torch.device | str) -> torch.device:
-    """Raise ConfigError where torch has no such device."""
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"device={device}: {str(error).splitlines()[0]}") from None
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device={device} was asked for, but torch sees no CUDA device")
-    return found
 
 
 def _fresh(checkpoint: Checkpoint, model: GrootN16) -> set[str]:
