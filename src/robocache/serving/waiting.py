@@ -46,6 +46,7 @@ class WaitingRequests:
         self._under_way: set[bytes] = set()
         self._changed = threading.Condition()
         self._closed = False
+        self._wanted = 1
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -68,7 +69,8 @@ class WaitingRequests:
                 raise BusyError(f"{self._limit} requests are waiting already; ask again later")
             self._under_way.add(request.client)
             self._queue.append(request)
-            self._changed.notify()
+            if len(self._queue) >= self._wanted:
+                self._changed.notify()
 
     def done(self, request: Waiting) -> None:
         """A request was answered; its client may ask again."""
@@ -83,11 +85,8 @@ class WaitingRequests:
             expected: while fewer wait, wait up to `linger_s` for them.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closed)
-            if len(self._queue) < expected and not self._closed:
-                self._changed.wait_for(
-                    lambda: len(self._queue) >= expected or self._closed, linger_s
-                )
+            self._wait_for(1)
+            self._wait_for(expected, linger_s)
             batch: list[Waiting] = []
             while self._queue and len(batch) < most:
                 alone = self._queue[0].endpoint == "reset"
@@ -97,6 +96,11 @@ class WaitingRequests:
                 if alone:
                     break
             return batch
+
+    def _wait_for(self, wanted: int, seconds: float | None = None) -> None:
+        """Until so many wait, it is closed, or the time is over; woken up once, not by each."""
+        self._wanted = wanted
+        self._changed.wait_for(lambda: len(self._queue) >= wanted or self._closed, seconds)
 
     def expired(self) -> list[Waiting]:
         """Take out the requests whose deadline has passed."""
