@@ -210,7 +210,8 @@ def test_presets_resolve(name: str) -> None:
     ((known, robot),) = config.policy.network.embodiments.items()
     assert (known, robot.horizon) == (tag, horizon)
     streams = {view.stream for view in config.policy.inputs}
-    read = {*robot.video.values(), *(group.stream for group in robot.state.values())}
+    from_streams = (group.stream for group in robot.state.values() if group.stream)
+    read = {*robot.video.values(), *from_streams}
     assert streams == read
     made = robot.config(tag)
     assert made.horizon == horizon and made.state.modality_keys == tuple(sorted(robot.state))

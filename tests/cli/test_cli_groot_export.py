@@ -98,7 +98,7 @@ def sample() -> Sample:
     random = np.random.default_rng(3)
     return Sample(
         video={"image_0": random.integers(0, 256, (1, 64, 64, 3), np.uint8)},
-        state={name: random.normal(size=(1, 1)).astype(np.float32) for name in GROUPS},
+        state={n: random.normal(size=(1, 1)).astype(np.float32) for n in (*GROUPS, "pad")},
         language="put the cup in the sink",
     )
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from test_cli_serve import heard
 import arm_recordings
 import processes
 from robocache.core import Observation
-from robocache.datasets import WindowTable, open_dataset
+from robocache.datasets import WindowTable, open_dataset, write_shard
 from robocache.policies import load_policy
 from robocache.policies.groot_n16.tiny import write_tiny
 from robocache.runs import RunStore, list_checkpoints
@@ -81,6 +82,23 @@ def home(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(trained, folder)
     monkeypatch.setenv("ROBOCACHE_HOME", str(folder))
     return folder
+
+
+def test_episodes_without_words_are_refused_or_left_out(
+    place: Path, home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(place / "arm", tmp_path / "arm")
+    silent = replace(arm_recordings.episode(6), instruction=" ")
+    write_shard(tmp_path / "arm" / "b.episodes.parquet", [silent])
+    short = (f"dataset={tmp_path / 'arm'}", "trainer.steps=1", "--name=words")
+    said = robocache(*command(place, *short))
+    assert said.code == 3, said
+    assert "1 of 6 episodes have no instruction (arm-6)" in said.err
+    assert "add require_instruction=true to leave them out" in said.err
+    said = robocache(*command(place, *short, "require_instruction=true"))
+    assert said.code == 0, said.err
+    assert "left out, without instruction: 1 of 6 episodes" in said.out
+    assert "5 of 7 episodes of arm" in said.out
 
 
 def content(home: Path) -> dict[str, bytes]:

@@ -41,6 +41,7 @@ def make(overrides: Sequence[str], *, quality: int, workers: int, limit: str) ->
         datasets,
         members,
         require_success=config.require_success,
+        require_instruction=config.require_instruction,
         hold_out=config.hold_out,
         learned={},
     )

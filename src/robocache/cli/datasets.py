@@ -8,10 +8,12 @@ from typing import Any, get_args
 
 from robocache import runs
 from robocache.cli.download import open_text
+from robocache.cli.output import console
 from robocache.cli.skipped import open_skipping
 from robocache.core.errors import ConfigError, DataError, unknown_name
 from robocache.datasets import EpisodeStore, Reader, open_dataset
 from robocache.datasets.damaged import EVERYTHING, Needed
+from robocache.datasets.episode_facts import episode_facts, tells_success
 from robocache.datasets.reader import OnError, is_uri
 from robocache.datasets.skipping import SoundEpisodes
 from robocache.rollouts import read_rows
@@ -134,26 +136,40 @@ _ONLY_IF_GIVEN = (
     "validation_as",
     "embodiment",
     "allow_training_episodes",
+    "require_instruction",
     "seen_as",
     "rename",
     "transforms",
 )
 
 
-def keep_keys(dataset: Reader, *, require_success: bool, hold_out: tuple[str, ...]) -> list[str]:
-    """Keys of the episodes to train on: not held out, and not known to have failed.
+def keep_keys(
+    dataset: Reader, *, require_success: bool, require_instruction: bool, hold_out: tuple[str, ...]
+) -> list[str]:
+    """Keys of the episodes to train on; what is left out for what it says is told.
+
+    Args:
+        require_success: leave out those that are known to have failed.
+        require_instruction: leave out those without words.
+        hold_out: keys of others.
 
     Raises:
         ConfigError: a key to hold out does not exist.
+        DataError: an episode that must be asked cannot be read.
     """
-    keys, whole = dataset.keys(), dataset
-    if isinstance(dataset, SoundEpisodes):
-        whole = dataset.source
+    whole = dataset.source if isinstance(dataset, SoundEpisodes) else dataset
     known = whole.keys()
     for key in hold_out:
         if key not in known:
             raise unknown_name(f"episode of {dataset.name} to hold out", key, known)
-    kept = [key for key in keys if key not in hold_out]
-    if require_success and isinstance(whole, EpisodeStore):
-        kept = [key for key in kept if whole.record(key)["outcome"]["success"] is not False]
-    return kept
+    kept = [key for key in dataset.keys() if key not in hold_out]  # noqa: SIM118
+    require_success = require_success and tells_success(dataset)
+    if not (require_success or require_instruction):
+        return kept
+    facts = episode_facts(dataset)
+    failed = {key for key in kept if require_success and facts[key].success is False}
+    silent = {key for key in kept if require_instruction and not facts[key].instruction.strip()}
+    for keys, why in ((failed, "known to have failed"), (silent - failed, "without instruction")):
+        if keys:
+            console.print(f"{dataset.name}: left out, {why}: {len(keys)} of {len(kept)} episodes")
+    return [key for key in kept if key not in failed | silent]

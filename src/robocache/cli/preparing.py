@@ -101,6 +101,7 @@ def _groot_policy(
 
     console.print(LICENSE_NOTICE)
     tables = tables_by_embodiment(table, settings.first)
+    require_instructions([part for parts in tables.values() for part in parts])
     streams = {tag: _streams_of(parts, data) for tag, parts in tables.items()}
     shared = streams.get(settings.first) or next(iter(streams.values()))
     policy, origin = begin(
@@ -154,6 +155,21 @@ def _streams_of(parts: Sequence[Part], data: TrainingData) -> RobotStreams:
         parts[0].table.specs,
         data.statistics([window.action], names),
     )
+
+
+def require_instructions(parts: Sequence[Part]) -> None:
+    """Refuse episodes without words before anything is computed."""
+    for part in parts:
+        aligned = part.table.aligned
+        words = zip(aligned.keys, aligned.instructions, strict=True)
+        silent = [key for key, text in words if not text.strip()]
+        if silent:
+            where = f" of {part.name}" if part.name else ""
+            raise ConfigError(
+                f"{len(silent)} of {len(aligned.keys)} episodes{where} have no instruction "
+                f"({', '.join(silent[:3])}{', ...' if len(silent) > 3 else ''}), and GR00T reads "
+                f"one with every sample: add require_instruction=true to leave them out"
+            )
 
 
 def require_readable(inputs: Sequence[StreamInput], table: Windows, statistics: Statistics) -> None:

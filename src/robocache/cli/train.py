@@ -123,6 +123,7 @@ def train_one(
         datasets,
         members,
         require_success=config.require_success,
+        require_instruction=config.require_instruction,
         hold_out=config.hold_out,
         learned=learned_before(store, start),
     )

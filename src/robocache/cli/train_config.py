@@ -57,6 +57,7 @@ class TrainConfig:
         policy: what is trained; None where `init_from` says it.
         dataset: a folder, or the name of a collection. Either this or `mixture` is given.
         dataset_options: given to the dataset's reader, e.g. {split: train}.
+        require_instruction: leave out episodes without words.
         mixture: several datasets: name -> settings of a `Member`.
         validation: recordings that checkpoints are judged on, instead of by `evaluate`, and the
             last one always is; a folder, or the name of a collection.
@@ -78,6 +79,7 @@ class TrainConfig:
     policy: PolicyConfig | None = None
     dataset: str | None = None
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    require_instruction: bool = False
     mixture: Mapping[str, Any] = field(default_factory=dict)
     validation: str | None = None
     validation_options: Mapping[str, Any] = field(default_factory=dict)

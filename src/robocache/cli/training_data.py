@@ -203,6 +203,7 @@ def training_data(
     members: Mapping[str, Member],
     *,
     require_success: bool,
+    require_instruction: bool,
     hold_out: tuple[str, ...],
     learned: dict[str, str],
 ) -> TrainingData:
@@ -210,7 +211,7 @@ def training_data(
 
     Args:
         datasets, members, learned: see `TrainingData`.
-        require_success: leave out episodes that are known to have failed.
+        require_success, require_instruction: see `keep_keys`.
         hold_out: keys of episodes not to train on, where there is one dataset.
 
     Raises:
@@ -219,7 +220,12 @@ def training_data(
     keys = {}
     for name, dataset in datasets.items():
         held = members[name].hold_out if members else hold_out
-        keys[name] = keep_keys(dataset, require_success=require_success, hold_out=held)
+        keys[name] = keep_keys(
+            dataset,
+            require_success=require_success,
+            require_instruction=require_instruction,
+            hold_out=held,
+        )
         if not keys[name]:
             raise ConfigError(f"{name} has no episode left to train on")
     return TrainingData(datasets, keys, members, learned)

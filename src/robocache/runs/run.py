@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine, update
 
-from robocache.core.errors import RunError
-from robocache.runs.artifacts import list_artifacts
+from robocache.core.errors import ConfigError, RunError
+from robocache.runs.artifacts import list_artifact_names, list_artifacts
 from robocache.runs.crash import crash_point
 from robocache.runs.database import writing
 from robocache.runs.ledger import Ledger
@@ -18,6 +18,7 @@ from robocache.runs.manifest import digests, read_manifest, write_manifest
 from robocache.runs.metrics import METRICS_NAME, append_metrics, rewind_metrics
 from robocache.runs.plain import plain
 from robocache.runs.records import RunRecord, Status
+from robocache.runs.removal import remove_runs
 from robocache.runs.resources import ResourceMeter
 from robocache.runs.tables import runs
 
@@ -26,7 +27,7 @@ class Run:
     """A run that this process executes; made by `RunStore.begin`.
 
     In a `with` block it is interrupted by Ctrl-C or by leaving the block unfinished, and failed by
-    an error.
+    an error. One that refuses its settings before anything was made leaves no run.
 
     Attributes:
         id: name of the run.
@@ -89,8 +90,13 @@ class Run:
             return
         if isinstance(error, Exception):
             self.fail(f"{type(error).__name__}: {error}")
+            if isinstance(error, ConfigError) and not self.resumed and self._is_empty():
+                remove_runs(self._engine, [self.id])  # its name is free for the right settings
         else:
             self.interrupt()
+
+    def _is_empty(self) -> bool:
+        return not (list_artifact_names(self.folder) or Ledger(self._engine, self.id).rows())
 
     def _require_open(self) -> None:
         if self._lock is None:

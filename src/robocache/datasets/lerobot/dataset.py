@@ -102,6 +102,12 @@ class LeRobotDataset:
         listing = sorted((self.path / folder.episodes_file).rglob("*.parquet"))
         return f"{json.dumps(info, sort_keys=True)} {self.source.parts}", listing
 
+    @property
+    def tells_success(self) -> bool:
+        """Whether outcomes are kept beside it, as `write_lerobot` does."""
+        first = next(iter(self._indices.values()), None)
+        return first is not None and self.source.folder.row(first).record is not None
+
     def keys(self) -> list[str]:
         """Keys of the episodes that are listed and have a Parquet file, in order of index."""
         return list(self._indices)

@@ -117,6 +117,11 @@ class RLDSDataset:
         """Names and units of a stream's numbers, where the table of conventions has them."""
         return self.convention.dimensions.get(stream, ())
 
+    @property
+    def tells_success(self) -> bool:
+        """Whether the dataset's convention says which episodes succeeded."""
+        return bool(self.convention.success)
+
     def keys(self) -> list[str]:
         """Keys of the episodes that are there, split by split in their order."""
         return list(self._places)

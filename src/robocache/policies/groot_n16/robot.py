@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robocache.core.errors import ConfigError, MissingStreamError
 from robocache.core.stream import StreamSpec
 from robocache.policies.groot_n16.processing.samples import Sample
-from robocache.policies.groot_n16.settings import EmbodimentSettings
+from robocache.policies.groot_n16.settings import EmbodimentSettings, StateGroup
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -52,12 +52,15 @@ class Robot:
 
     def state_widths(self, specs: Mapping[str, StreamSpec]) -> dict[str, int]:
         """State group -> D."""
-        return {
-            key: int(np.prod(specs[group.stream].shape))
-            if group.columns is None
-            else group.columns[1] - group.columns[0]
-            for key, group in self.settings.state.items()
-        }
+        widths = {}
+        for key, group in self.settings.state.items():
+            if group.zeros:
+                widths[key] = group.zeros
+            elif group.columns is None:
+                widths[key] = int(np.prod(specs[group.stream].shape))
+            else:
+                widths[key] = group.columns[1] - group.columns[0]
+        return widths
 
     def check(self, specs: Mapping[str, StreamSpec]) -> None:
         """Raise ConfigError where views and groups do not fit the streams.
@@ -71,7 +74,7 @@ class Robot:
                 raise self._error(
                     f"video.{view}", f"{stream} is {spec.dtype} {spec.shape}, not uint8 (H, W, 3)"
                 )
-        for key, group in self.settings.state.items():
+        for key, group in self._from_streams().items():
             spec = self._spec(specs, group.stream, f"state.{key}")
             self._require_columns(f"state.{key}", group.columns, int(np.prod(spec.shape)))
         taken = np.zeros(self.width, bool)
@@ -89,10 +92,17 @@ class Robot:
             MissingStreamError: a stream is not there.
         """
         found = {}
-        for key, group in self.settings.state.items():
+        for key, group in self._from_streams().items():
             stream = self._stream(values, group.stream)
             found[key] = stream.reshape(len(stream), -1)[:, _slice(group.columns)]
-        return found
+        steps = len(next(iter(found.values()), ()))
+        return {
+            key: np.zeros((steps, group.zeros), np.float32) if group.zeros else found[key]
+            for key, group in self.settings.state.items()
+        }
+
+    def _from_streams(self) -> dict[str, StateGroup]:
+        return {key: group for key, group in self.settings.state.items() if group.stream}
 
     def columns(self, actions_NA: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Action group -> (N, D)."""

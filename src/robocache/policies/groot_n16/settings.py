@@ -22,15 +22,25 @@ from robocache.policies.groot_n16.processing.statistics import StatisticsPolicy
 
 @dataclass(frozen=True)
 class StateGroup:
-    """Part of a stream that the network gets as one group.
+    """Part of a stream that the network gets as one group, or zeros.
 
     Attributes:
         stream: name of the stream.
         columns: the first, and one past the last; None: all.
+        zeros: instead of a stream so many zeros, for numbers that a checkpoint was trained with and
+            that this robot does not have.
     """
 
-    stream: str
+    stream: str = ""
     columns: tuple[int, int] | None = None
+    zeros: int = 0
+
+    def __post_init__(self) -> None:
+        if self.zeros < 0 or bool(self.stream) == bool(self.zeros):
+            raise ConfigError(
+                f"a state group has a stream or zeros, got stream={self.stream!r} and "
+                f"zeros={self.zeros}"
+            )
 
 
 @dataclass(frozen=True)
