@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .SILENT:
-.PHONY: demo test check slow gpu stress bench bench-datasets clean
+.PHONY: demo test check slow gpu stress bench bench-datasets bench-ops clean
 
 BENCHMARKS := env_steps evaluation evidence groot_features groot_inference loader report runs_ls serving
 DATASETS := rlds_tfds dataset_open lerobot_loader lerobot_open calvin_voxels robomimic_fusion dataset_memory
@@ -27,6 +27,9 @@ bench: $(INSTALLED)
 	set -e; for name in $(BENCHMARKS); do \
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/out/$$name.json; \
 	done
+
+bench-ops: $(INSTALLED)
+	$(BIN)/python benchmarks/resample.py --out benchmarks/out/resample.json
 
 # Each peer gets an environment of its own below benchmarks/out/, several gigabytes in all.
 bench-datasets: $(INSTALLED)

@@ -30,6 +30,7 @@ TINY = {
     "groot_features": ["--batch-size", "2", "--views", "1"],
     "groot_inference": ["--batches", "1", "--views", "1"],
     "loader": [*REACH, "--episodes", "1", "--steps", "1", "--threads", "1"],
+    "resample": ["--cases", "0", "7"],
     "report": [*REACH, "--steps=5", "--layouts=1", "--max-steps=10", "--workers=0"],
     "runs_ls": ["--runs", "20"],
     "serving": ["--clients", "2", "--requests", "2", "--size", "16", "--hidden", "16"],

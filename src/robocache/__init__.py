@@ -13,7 +13,12 @@ if TYPE_CHECKING:
         StreamSpec,
         Window,
     )
-    from robocache.ops import deproject, voxelize
+    from robocache.ops import (
+        available_backends,
+        deproject,
+        resample_trajectories,
+        voxelize,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,10 +31,12 @@ __all__ = [
     "StreamSpec",
     "Window",
     "__version__",
+    "available_backends",
     "deproject",
+    "resample_trajectories",
     "voxelize",
 ]
-_OPS = ("deproject", "voxelize")
+_OPS = ("available_backends", "deproject", "resample_trajectories", "voxelize")
 
 
 def __getattr__(name: str) -> Any:  # as in robocache.core: nothing heavy before it is used

@@ -1,6 +1,7 @@
 """Tensor kernels. Knows tensors, not datasets or policies."""
 
 from robocache.ops.align import Aligned, align
+from robocache.ops.backends import available_backends
 from robocache.ops.deproject import deproject
 from robocache.ops.resample import ResamplePlan, apply_plan, plan_resample, resample_trajectories
 from robocache.ops.voxelize import voxelize
@@ -10,6 +11,7 @@ __all__ = [
     "ResamplePlan",
     "align",
     "apply_plan",
+    "available_backends",
     "deproject",
     "plan_resample",
     "resample_trajectories",

@@ -1,0 +1,275 @@
+"""`resample_trajectories`: checks, the choice of an implementation, and the operator of torch.
+
+The operator `robocache::resample` looks like one step to autograd, `torch.compile` and tracing. Its
+gradients are those of the batched PyTorch version, whatever computed the values.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from robocache.core.errors import ConfigError, ShapeError, TimesError
+from robocache.core.stream import Method
+from robocache.ops.backends import available_backends, require_backend
+from robocache.ops.resample.batched import resample_batched
+from robocache.ops.resample.plan import check_method
+from robocache.ops.resample.reference import check_data, fill_value, resample_reference
+
+
+def resample_trajectories(
+    source_data: Tensor,
+    source_times: Tensor,
+    target_times: Tensor,
+    *,
+    method: Method = "linear",
+    lengths: Tensor | None = None,
+    max_gap_s: float | None = None,
+    fill: Literal["hold", "nan"] | float = "hold",
+    return_mask: bool = False,
+    out: Tensor | None = None,
+    backend: str | None = None,
+    check_times: bool | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Bring a batch of trajectories to other times; differentiable in values and floating times.
+
+    Times are floating seconds or int64 nanoseconds (both of them the same kind). Differences are
+    taken before any precision is lost, so absolute nanoseconds since 1970 are fine.
+
+    Args:
+        source_data: (B, S, ...).
+        source_times: (B, S), or (S,) shared by the batch; strictly increasing.
+        target_times: (B, T), or (T,) shared by the batch.
+        method: as in `plan_resample`; `slerp` takes quaternions (..., 4) in either order, along the
+            shorter arc, so signs of samples do not matter.
+        lengths: (B,) integers, how many leading samples of each trajectory count; None: all.
+        max_gap_s: seconds, as in `plan_resample`.
+        fill: value of invalid entries: "hold" the nearest sample, "nan", or a number.
+        return_mask: also return the (B, T) bool mask of valid entries.
+        out: contiguous (B, T, ...) of the dtype and device of `source_data` to write into, and to
+            return; new memory costs more than the rest where it is large.
+        backend: see `available_backends("resample")`; None: chosen by device, dtype and method.
+            All give the same bits on the CPU.
+        check_times: whether times and lengths are looked at; None: on the CPU. Elsewhere that
+            waits for the device; unsorted times that are not looked at give undefined values.
+
+    Returns:
+        (B, T, ...) of the dtype of `source_data`, zero where there is no sample at all; and the
+        mask if asked for.
+
+    Raises:
+        TimesError: times not finite, not strictly increasing, or of mixed or unsupported dtype;
+            names the row.
+        ShapeError: shapes that do not belong together, or data that the method cannot take.
+        ConfigError: unknown method or backend, or a fill that the dtype cannot hold.
+    """
+    if source_data.ndim < 2:
+        raise ShapeError(f"source_data must be (B, S, ...), got {tuple(source_data.shape)}")
+    check_method(method)
+    check_data(source_data[0] if len(source_data) else source_data.new_zeros(0, 4), method)
+    constant = fill_value(fill, source_data.dtype)
+    batch, samples = source_data.shape[:2]
+    sources = _batched("source_times", source_times, batch, samples)
+    targets = _batched("target_times", target_times, batch, None)
+    source_s, target_s = _seconds(sources, targets)
+    counts = _counts(lengths, batch, samples, source_data.device)
+    check = source_data.device.type == "cpu" if check_times is None else check_times
+    given = (source_data, source_s, target_s, counts, method, max_gap_s, backend, check)
+    if out is None:
+        values, valid = torch.ops.robocache.resample(*given)
+    else:
+        _check_out(out, source_data, targets.shape[1])
+        valid = torch.ops.robocache.resample_out(*given, out)
+        values = out
+    if constant is not None:
+        invalid = ~valid[(...,) + (None,) * (source_data.ndim - 2)]
+        values = (
+            values.masked_fill_(invalid, constant)
+            if out is not None
+            else (values.masked_fill(invalid, constant))
+        )
+    return (values, valid) if return_mask else values
+
+
+def _chosen(backend: str | None, data: Tensor, method: Method) -> str:
+    """The implementation to use: what was asked for, else by device, dtype and method alone."""
+    if backend is None:
+        numba = data.device.type == "cpu" and "numba" in available_backends("resample")
+        return "numba" if numba and _has_kernel(data.dtype, method) else "torch"
+    require_backend("resample", backend)
+    if backend == "numba":
+        if data.device.type != "cpu":
+            raise ConfigError(f"backend='numba' is for the CPU, source_data is on {data.device}")
+        if not _has_kernel(data.dtype, method):
+            raise ConfigError(
+                f"backend='numba' has no {method!r} of {data.dtype}: leave backend out"
+            )
+    return backend
+
+
+def _has_kernel(dtype: torch.dtype, method: Method) -> bool:
+    from robocache.ops.resample.cpu import can_resample  # numba takes half a second to import
+
+    return can_resample(dtype, method)
+
+
+def _compute(
+    data: Tensor,
+    source: Tensor,
+    target: Tensor,
+    counts: Tensor,
+    method: Any,
+    max_gap_s: float | None,
+    backend: str | None,
+    check: bool,
+    out: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    backend = _chosen(backend, data, method)
+    if backend == "numba":
+        from robocache.ops.resample.cpu import is_sound, resample_cpu
+
+        check = check and not is_sound(source, target, counts)
+    if check:
+        _check_values(source, target, counts, data.shape[1])
+    counts = counts.clamp(0, data.shape[1])
+    if backend == "numba":
+        return resample_cpu(data, source, target, counts, method, max_gap_s, out)
+    if backend == "reference":
+        values, valid = resample_reference(data, source, target, counts, method, max_gap_s)
+    else:
+        some_empty = data.device.type != "cpu" or bool((counts == 0).any())
+        values, valid = resample_batched(
+            data, source, target, counts, method, max_gap_s, some_empty=some_empty
+        )
+    return (values if out is None else out.copy_(values)), valid
+
+
+_ARGUMENTS = (
+    "Tensor data, Tensor source, Tensor target, Tensor counts, str method, float? max_gap_s, "
+    "str? backend, bool check"
+)
+
+
+def _resample(*given: Any) -> tuple[Tensor, Tensor]:
+    return _compute(*given)
+
+
+def _resample_out(*given: Any) -> Tensor:
+    return _compute(*given)[1]
+
+
+def _fake(data: Tensor, source: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    shape = (data.shape[0], target.shape[1])
+    return data.new_empty(*shape, *data.shape[2:]), data.new_empty(shape, dtype=torch.bool)
+
+
+def _fake_out(*given: Any) -> Tensor:
+    return _fake(*given)[1]
+
+
+def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    data, source, target, counts, ctx.method, ctx.max_gap_s, *_ = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(data, source, target, counts)
+
+
+def _gradients(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+    *saved, counts = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[:3]
+    with torch.enable_grad():
+        inputs = [one.detach().requires_grad_(w) for one, w in zip(saved, wanted, strict=True)]
+        data, source, target = inputs
+        values, _valid = resample_batched(data, source, target, counts, ctx.method, ctx.max_gap_s)
+        asked = [one for one, w in zip(inputs, wanted, strict=True) if w]
+        found = torch.autograd.grad(values, asked, gradient, allow_unused=True)
+    given = iter(found)
+    return (*(next(given) if w else None for w in wanted), *[None] * 5)
+
+
+_LIBRARY: Any = torch.library.Library("robocache", "FRAGMENT")  # type: ignore[no-untyped-call]
+_LIBRARY.define(f"resample({_ARGUMENTS}) -> (Tensor, Tensor)")
+_LIBRARY.define(f"resample_out({_ARGUMENTS}, Tensor(a!) out) -> Tensor")
+_LIBRARY.impl("resample", _resample, "CompositeExplicitAutograd")
+_LIBRARY.impl("resample_out", _resample_out, "CompositeExplicitAutograd")
+torch.library.register_fake("robocache::resample", _fake, lib=_LIBRARY)
+torch.library.register_fake("robocache::resample_out", _fake_out, lib=_LIBRARY)
+torch.library.register_autograd(
+    "robocache::resample", _gradients, setup_context=_keep_inputs, lib=_LIBRARY
+)
+
+
+def _batched(name: str, times: Tensor, batch: int, count: int | None) -> Tensor:
+    """Times as (B, n), from (B, n) or (n,)."""
+    if times.ndim == 1:
+        times = times.expand(batch, -1)
+    if times.ndim != 2 or len(times) != batch or count not in (None, times.shape[1]):
+        size = "T" if count is None else count
+        raise ShapeError(f"{name} must be ({batch}, {size}) or ({size},), got {tuple(times.shape)}")
+    return times
+
+
+def _counts(lengths: Tensor | None, batch: int, samples: int, device: torch.device) -> Tensor:
+    if lengths is None:
+        return torch.full((batch,), samples, dtype=torch.int64, device=device)
+    if tuple(lengths.shape) != (batch,) or lengths.is_floating_point():
+        raise ShapeError(
+            f"lengths must be ({batch},) integers, got {tuple(lengths.shape)} {lengths.dtype}"
+        )
+    return lengths.to(device, torch.int64)
+
+
+def _seconds(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as float64 seconds; int64 nanoseconds are first taken relative to the first sample."""
+    kinds = {source.dtype, target.dtype}
+    if kinds == {torch.int64}:
+        start = source[:, :1] if source.shape[1] else source.new_zeros(len(source), 1)
+        return (source - start).double() / 1e9, (target - start.to(target.device)).double() / 1e9
+    if not all(kind.is_floating_point for kind in kinds):
+        raise TimesError(
+            "times must be floating seconds or int64 nanoseconds, both of the same kind; got "
+            f"source_times {source.dtype} and target_times {target.dtype}"
+        )
+    return source.double(), target.double()
+
+
+def _check_values(source: Tensor, target: Tensor, counts: Tensor, samples: int) -> None:
+    """Raise ShapeError where a length is not possible, TimesError where times are not finite or
+    not in order; names the first."""
+    if bool(((counts < 0) | (counts > samples)).any()):
+        raise ShapeError(f"lengths must lie in 0..{samples}, got {counts.tolist()}")
+    known = torch.arange(samples, device=source.device) < counts[:, None]
+    wrong = known & ~torch.isfinite(source)
+    if bool(wrong.any()):
+        row, at = _first(wrong)
+        raise TimesError(f"row {row}: source time {at} is not finite: {float(source[row, at])}")
+    stuck = known[:, 1:] & (source.diff(dim=1) <= 0)
+    if bool(stuck.any()):
+        row, at = _first(stuck)
+        raise TimesError(
+            f"row {row}: source times must increase strictly: sample {at} at "
+            f"{float(source[row, at])!r} s is followed by {float(source[row, at + 1])!r} s"
+        )
+    endless = ~torch.isfinite(target)
+    if bool(endless.any()):
+        row, at = _first(endless)
+        raise TimesError(f"row {row}: target time {at} is not finite: {float(target[row, at])}")
+
+
+def _first(mask: Tensor) -> tuple[int, int]:
+    row, at = mask.nonzero()[0].tolist()
+    return row, at
+
+
+def _check_out(out: Tensor, data: Tensor, targets: int) -> None:
+    wanted = (data.shape[0], targets, *data.shape[2:])
+    if tuple(out.shape) != wanted or out.dtype != data.dtype or out.device != data.device:
+        raise ShapeError(
+            f"out must be {wanted} {data.dtype} on {data.device}, got {tuple(out.shape)} "
+            f"{out.dtype} on {out.device}"
+        )
+    if not out.is_contiguous():
+        raise ShapeError("out must be contiguous")
+    if out.requires_grad or (torch.is_grad_enabled() and data.requires_grad):
+        raise ConfigError("out cannot be written to where gradients are asked for")

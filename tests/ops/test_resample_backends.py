@@ -1,0 +1,239 @@
+"""Every implementation of resampling against the reference: the same bits, values and gradients."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+import robocache
+from robocache.core.errors import ConfigError, ShapeError, TimesError
+from robocache.ops import backends, resample_trajectories
+from robocache.ops.resample import op
+
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+DTYPES = (*FLOATS, torch.uint8, torch.int16, torch.int64, torch.bool)
+METHODS = ("previous", "nearest", "linear", "slerp")
+SHAPES = (  # B, S, T, a sample
+    (1, 1, 1, ()),
+    (1, 1, 3, (1,)),
+    (2, 2, 1, (3,)),
+    (3, 7, 13, (5, 3)),
+    (2, 31, 17, (4,)),
+    (4, 5, 0, (2,)),
+    (0, 5, 3, (2,)),
+    (2, 0, 3, (2,)),
+    (2, 3, 4, (0,)),
+)
+
+
+def trajectories(
+    dtype: torch.dtype,
+    batch: int,
+    samples: int,
+    targets: int,
+    shape: tuple[int, ...],
+    seed: int = 0,
+) -> dict[str, torch.Tensor]:
+    """Targets before, at, between and after the samples; some rows are short, one is empty."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.uniform(0.01, 0.3, (batch, samples)), axis=1)
+    at = rng.uniform(-0.5, 0.3 * samples + 0.5, (batch, targets))
+    for row, number in itertools.product(range(batch), range(0, targets, 3)):
+        if samples:
+            at[row, number] = times[row, number % samples]
+    data = torch.from_numpy(100 * rng.normal(size=(batch, samples, *shape)))
+    lengths = torch.from_numpy(rng.integers(0, samples + 1, batch))
+    if dtype == torch.bool:
+        data = data > 0
+    elif not dtype.is_floating_point:
+        data = data.abs()
+    return {
+        "source_data": data.to(dtype),
+        "source_times": torch.from_numpy(times),
+        "target_times": torch.from_numpy(at),
+        "lengths": lengths,
+    }
+
+
+def takes(dtype: torch.dtype, method: str, shape: tuple[int, ...]) -> bool:
+    if method == "slerp":
+        return dtype.is_floating_point and shape[-1:] == (4,)
+    return method != "linear" or dtype != torch.bool
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("max_gap_s", [None, 0.12])
+def test_the_same_bits_as_the_reference(dtype, method, max_gap_s) -> None:
+    tried = 0
+    for shape in SHAPES:
+        if not takes(dtype, method, shape[3]):
+            continue
+        asked = trajectories(dtype, *shape)
+        options = {"method": method, "max_gap_s": max_gap_s, "return_mask": True}
+        values, mask = resample_trajectories(**asked, **options, backend="reference")
+        for backend in (None, "torch"):
+            found, valid = resample_trajectories(**asked, **options, backend=backend)
+            assert found.dtype == dtype and found.shape == values.shape
+            assert torch.equal(valid, mask), (shape, backend)
+            assert torch.equal(found, values), (shape, backend)
+        tried += 1
+    assert tried >= (1 if method == "slerp" and dtype.is_floating_point else 0)
+
+
+def test_numba_is_what_computes_here() -> None:
+    assert robocache.available_backends("resample") == ("numba", "torch", "reference")
+    for dtype, method in itertools.product(DTYPES, METHODS):
+        none = method == "slerp" or (method == "linear" and dtype == torch.bool)
+        expected = "torch" if none else "numba"
+        assert op._chosen(None, torch.zeros(1, 1, 4, dtype=dtype), method) == expected
+
+
+def test_not_numbers_and_infinities_stay_where_they_are() -> None:
+    data = torch.tensor([[[1.0, np.nan], [np.inf, 2.0], [3.0, 4.0]]])
+    times, at = torch.arange(3.0), torch.tensor([0.0, 1.0, 2.0, 5.0, 1.5])
+    for backend in ("numba", "torch", "reference"):
+        found = resample_trajectories(data, times, at, backend=backend)
+        expected = [[1.0, np.nan], [np.inf, 2.0], [3.0, 4.0], [3.0, 4.0], [np.nan, 3.0]]
+        np.testing.assert_array_equal(found[0].numpy(), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads: int) -> None:
+    asked = trajectories(torch.float32, 7, 40, 300, (256,))
+    one = resample_trajectories(**asked, backend="torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(resample_trajectories(**asked), one)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_gradients_of_values_and_times(method, backend) -> None:
+    if method == "slerp" and backend == "numba":
+        backend = None
+    rng = np.random.default_rng(3)
+    times = torch.from_numpy(np.cumsum(rng.uniform(0.1, 0.3, (2, 6)), axis=1))
+    at = torch.from_numpy(rng.uniform(-0.2, 1.6, (2, 7)))
+    data = torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(2, 6, 4))), dim=-1)
+    inputs = tuple(one.requires_grad_() for one in (data, times, at))
+
+    def run(values: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return resample_trajectories(
+            values, source, target, method=method, lengths=torch.tensor([6, 4]), backend=backend
+        )
+
+    assert torch.autograd.gradcheck(run, inputs, nondet_tol=0.0)
+
+
+def test_it_is_an_operator_of_torch() -> None:
+    asked = trajectories(torch.float64, 3, 7, 5, (4,))
+    counts = torch.tensor([7, 3, 0])
+    for method, grads in itertools.product(METHODS, (False, True)):
+        data, source, target = (
+            asked[name].clone().requires_grad_(grads)
+            for name in ("source_data", "source_times", "target_times")
+        )
+        given = (data, source, target, counts, method, 0.2, None, True)
+        torch.library.opcheck(torch.ops.robocache.resample.default, given)
+    out = torch.empty(3, 5, 4, dtype=torch.float64)
+    given = tuple(one.detach() if isinstance(one, torch.Tensor) else one for one in given)
+    torch.library.opcheck(torch.ops.robocache.resample_out.default, (*given, out))
+
+
+def test_it_compiles_without_a_break() -> None:
+    class Smooth(torch.nn.Module):
+        def forward(
+            self, data: torch.Tensor, times: torch.Tensor, at: torch.Tensor
+        ) -> torch.Tensor:
+            values, mask = resample_trajectories(2 * data, times, at, return_mask=True, fill=0.0)
+            return values.sum(-1) * mask
+
+    asked = trajectories(torch.float32, 3, 7, 5, (4,))
+    inputs = [asked[name] for name in ("source_data", "source_times", "target_times")]
+    compiled = torch.compile(Smooth(), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(*inputs), Smooth()(*inputs))
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch", "reference"])
+def test_out_is_written_to(backend: str) -> None:
+    asked = trajectories(torch.float32, 3, 7, 5, (4,))
+    expected = resample_trajectories(**asked, fill=-1.0)
+    out = torch.full((3, 5, 4), 7.0)
+    assert resample_trajectories(**asked, fill=-1.0, out=out, backend=backend) is out
+    assert torch.equal(out, expected)
+
+
+def test_what_out_cannot_be() -> None:
+    asked = trajectories(torch.float32, 3, 7, 5, (4,))
+    for wrong in (torch.zeros(3, 5, 3), torch.zeros(3, 5, 4, dtype=torch.float64)):
+        with pytest.raises(ShapeError, match=r"out must be \(3, 5, 4\) torch.float32 on cpu, got"):
+            resample_trajectories(**asked, out=wrong)
+    with pytest.raises(ShapeError, match="out must be contiguous"):
+        resample_trajectories(**asked, out=torch.zeros(3, 4, 5).transpose(1, 2))
+    asked["source_data"].requires_grad_()
+    with pytest.raises(ConfigError, match="out cannot be written to where gradients"):
+        resample_trajectories(**asked, out=torch.zeros(3, 5, 4))
+
+
+def test_wrong_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = trajectories(torch.float16, 1, 3, 2, (4,))
+    with pytest.raises(ConfigError, match="unknown backend of resample 'cuda'"):
+        resample_trajectories(**asked, backend="cuda")
+    with pytest.raises(ConfigError, match=r"no 'slerp' of torch.float16: leave backend out"):
+        resample_trajectories(**asked, method="slerp", backend="numba")
+    with pytest.raises(ConfigError, match="unknown operation 'fly'"):
+        robocache.available_backends("fly")
+    monkeypatch.setattr(backends, "_has_numba", lambda: False)
+    assert robocache.available_backends("resample") == ("torch", "reference")
+    with pytest.raises(ConfigError, match=r"pip install 'robocache\[kernels\]'"):
+        resample_trajectories(**asked, method="nearest", backend="numba")
+    assert resample_trajectories(**asked, method="nearest").shape == (1, 2, 4)
+
+
+def test_errors_name_row_and_position() -> None:
+    data, at = torch.zeros(2, 3), torch.zeros(1)
+    times = torch.tensor([[0.0, 1.0, 2.0], [0.0, 2.0, 1.0]])
+    with pytest.raises(TimesError, match=r"row 1: .* sample 1 at 2.0 s is followed by 1.0 s"):
+        resample_trajectories(data, times, at)
+    with pytest.raises(TimesError, match="row 0: target time 0 is not finite: nan"):
+        resample_trajectories(data, times, at * torch.nan, lengths=torch.tensor([3, 2]))
+    with pytest.raises(ShapeError, match=r"lengths must lie in 0\.\.3, got \[-1, 2\]"):
+        resample_trajectories(data, times, at, lengths=torch.tensor([-1, 2]))
+
+
+def test_numba_is_not_imported_before_it_is_used() -> None:
+    code = "import sys, robocache.ops; assert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some.data())
+def test_properties(data: some.DataObject) -> None:
+    """At its own times the data comes back; `linear` is linear; `previous` never looks ahead."""
+    seed = data.draw(some.integers(0, 2**20))
+    samples = data.draw(some.integers(1, 9))
+    asked = trajectories(torch.float64, 2, samples, 5, (2,), seed)
+    del asked["lengths"]
+    values, times, at = asked.values()
+    for method in ("previous", "nearest", "linear"):
+        assert torch.equal(resample_trajectories(values, times, times, method=method), values)
+    other = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=values.shape))
+    total = resample_trajectories(2.0 * values + other, times, at)
+    apart = 2.0 * resample_trajectories(values, times, at) + resample_trajectories(other, times, at)
+    torch.testing.assert_close(total, apart, rtol=0, atol=1e-10)
+    later = times[:, :, None] > at.amax()
+    changed = torch.where(later, values + 1.0, values)
+    one, mask = resample_trajectories(values, times, at, method="previous", return_mask=True)
+    two = resample_trajectories(changed, times, at, method="previous")
+    assert torch.equal(one[mask], two[mask])
