@@ -21,6 +21,7 @@ from robocache.cli.revisions import script_names
 
 REACH = ["--tasks", "metaworld/reach"]
 TINY = {
+    "align": ["--widths", "8"],
     "dataset_memory": ["--epochs", "7", "--only", "calvin"],
     "dataset_open": ["--episodes", "40", "--shards", "4"],
     "lerobot_open": ["--episodes", "20"],

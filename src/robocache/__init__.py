@@ -14,8 +14,10 @@ if TYPE_CHECKING:
         Window,
     )
     from robocache.ops import (
+        align,
         available_backends,
         deproject,
+        fused_multimodal_alignment,
         resample_trajectories,
         voxelize,
     )
@@ -31,12 +33,21 @@ __all__ = [
     "StreamSpec",
     "Window",
     "__version__",
+    "align",
     "available_backends",
     "deproject",
+    "fused_multimodal_alignment",
     "resample_trajectories",
     "voxelize",
 ]
-_OPS = ("available_backends", "deproject", "resample_trajectories", "voxelize")
+_OPS = (
+    "align",
+    "available_backends",
+    "deproject",
+    "fused_multimodal_alignment",
+    "resample_trajectories",
+    "voxelize",
+)
 
 
 def __getattr__(name: str) -> Any:  # as in robocache.core: nothing heavy before it is used

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from robocache.core.errors import ConfigError, unknown_name
 
-BACKENDS = {"resample": ("numba", "torch", "reference")}
+BACKENDS = {"align": ("numba", "torch"), "resample": ("numba", "torch", "reference")}
 """Operation -> its implementations, those that are preferred first."""
 
 

@@ -1,5 +1,5 @@
 """Bringing several streams to one clock."""
 
-from robocache.ops.align.reference import Aligned, align
+from robocache.ops.align.op import align, fused_multimodal_alignment
 
-__all__ = ["Aligned", "align"]
+__all__ = ["align", "fused_multimodal_alignment"]

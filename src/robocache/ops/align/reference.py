@@ -1,26 +1,26 @@
-"""Several streams, each by its own clock and policy, brought to one set of times."""
+"""What it means to bring several streams to one clock: each resampled, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
-from robocache.core.stream import AlignmentPolicy
-from robocache.ops.resample.plan import check_increasing, plan_resample
-from robocache.ops.resample.reference import apply_plan
+from robocache.core.stream import Method
+from robocache.ops.resample.batched import plan_batched, resample_batched
 
 
 class Aligned(NamedTuple):
-    """One stream at the target times.
+    """Streams at the target times; N streams whose values have D numbers in all.
 
     Attributes:
-        values: (T, ...), zero where invalid.
-        valid: (T,) bool.
-        age_s: (T,) float64, target time minus capture time of the (left) sample used; +inf where
-            there is none.
+        values: (B, T, D), stream after stream.
+        valid: (B, T, N) bool.
+        age_s: (B, T, N) float64, target time minus capture time of the (left) sample used; +inf
+            where there is none.
     """
 
     values: Tensor
@@ -28,41 +28,47 @@ class Aligned(NamedTuple):
     age_s: Tensor
 
 
-def align(
-    streams: Mapping[str, tuple[Tensor, Tensor]],
-    target_times: Tensor,
-    policies: Mapping[str, AlignmentPolicy],
-) -> dict[str, Aligned]:
-    """Bring every stream to `target_times` by its own policy.
+class Part(NamedTuple):
+    """A stream of a batch and its policy.
 
-    Args:
-        streams: name -> (values (S, ...), times (S,) float64 seconds, strictly increasing).
-        target_times: (T,) float64 seconds.
-        policies: name -> policy, one for each stream.
-
-    Raises:
-        ConfigError: a stream without a policy, or a policy without a stream.
-        DataError: a stream with bad times or values; names the stream.
+    Attributes:
+        data: (B, S, ...).
+        source, target: (B, S), (B, T) float64 seconds.
+        counts: (B,) int64, how many leading samples count.
+        method, max_gap_s: as in `plan_resample`.
     """
-    for name in policies:
-        if name not in streams:
-            raise unknown_name("stream", name, streams)
-    aligned = {}
-    for name, (values, times) in streams.items():
-        if name not in policies:
-            raise ConfigError(f"stream {name!r} has no alignment policy; add policies[{name!r}]")
-        try:
-            aligned[name] = _align_one(values, times, target_times, policies[name])
-        except DataError as error:
-            raise error.located(stream=name) from error
-    return aligned
+
+    data: Tensor
+    source: Tensor
+    target: Tensor
+    counts: Tensor
+    method: Method
+    max_gap_s: float | None
+
+    @property
+    def width(self) -> int:
+        """How many numbers a sample has."""
+        return math.prod(self.data.shape[2:])
 
 
-def _align_one(values: Tensor, times: Tensor, target: Tensor, policy: AlignmentPolicy) -> Aligned:
-    if len(values) != len(times):
-        raise ShapeError(f"{len(values)} samples but {len(times)} times")
-    check_increasing(times)
-    plan = plan_resample(times, target, method=policy.method, max_gap_s=policy.max_gap_s)
-    held = apply_plan(values, plan, method=policy.method)
-    invalid = ~plan.valid.to(values.device)[(...,) + (None,) * (values.ndim - 1)]
-    return Aligned(held.masked_fill(invalid, 0), plan.valid, plan.age_s)
+def align_reference(parts: Sequence[Part]) -> Aligned:
+    """The definition that a fused version matches; differentiable in values and times."""
+    found = [resample_batched(*part) for part in parts]
+    ages = []
+    for part in parts:
+        if part.data.shape[1]:
+            with torch.no_grad():
+                age = plan_batched(*part[1:]).age_s
+        else:
+            age = torch.full_like(part.target, torch.inf)
+        ages.append(age)
+    return Aligned(
+        torch.cat([_flat(values) for values, _ in found], dim=2),
+        torch.stack([valid for _, valid in found], dim=2),
+        torch.stack(ages, dim=2),
+    )
+
+
+def _flat(values: Tensor) -> Tensor:
+    """(B, T, D) of (B, T, ...)."""
+    return values[..., None] if values.ndim == 2 else values.flatten(2)

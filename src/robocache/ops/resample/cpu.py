@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,38 +54,72 @@ def resample_cpu(
     valid = torch.empty(shape[:2], dtype=torch.bool)
     if samples == 0:
         return values.zero_(), valid.fill_(False)
-    left, right = np.empty(shape[:2], np.int64), np.empty(shape[:2], np.int64)
-    weight = np.empty(shape[:2], np.float64)
-    clock = (_array(source), _array(target), _array(counts))
-    gap = np.inf if max_gap_s is None else float(max_gap_s)
-    plan = (left, right, weight)
+    plan = empty_plan(*shape[:2])
+    clock = clock_of(source, target, counts)
+    limit = np.inf if max_gap_s is None else max_gap_s
+    mask = valid.numpy()
     if method != "linear":
-        _plan(*clock, CODES[method], gap, *plan, valid.numpy(), 0, batch)
-        left += samples * np.arange(batch)[:, None]
-        flat, rows = data.detach().flatten(0, 1), values.detach().flatten(0, 1)
-        torch.index_select(flat, 0, torch.from_numpy(left).flatten(), out=rows)
-        for row in np.flatnonzero(clock[2] == 0):
+        plan_rows(*clock, CODES[method], limit, *plan, mask, 0, batch)
+        index = torch.from_numpy(plan.left + samples * np.arange(batch)[:, None]).flatten()
+        rows = values.detach().flatten(0, 1)
+        torch.index_select(data.detach().flatten(0, 1), 0, index, out=rows)
+        for row in np.flatnonzero(clock.counts == 0):
             values[row] = 0
         return values, valid
-    whole = data.detach().float() if data.dtype in HALVES else data.detach()
+    given, kernel = blended_from(data)
     blended = torch.empty(shape, dtype=torch.float32) if data.dtype in HALVES else values
-    kernel = _blend if whole.dtype.is_floating_point else _blend_integers
-    given, into = np.ascontiguousarray(_flat(whole)), _flat(blended)
+    into = flat(blended)
 
     def run(begin: int, end: int) -> None:
-        _plan(*clock, LINEAR, gap, *plan, valid.numpy(), begin, end)
-        kernel(given, clock[2], *plan, into, begin, end)
+        plan_rows(*clock, LINEAR, limit, *plan, mask, begin, end)
+        kernel(given, clock.counts, plan.left, plan.right, plan.weight, into, 0, begin, end)
 
-    _in_threads(run, batch, into.nbytes)
+    in_threads(run, batch, into.nbytes)
     return (values if blended is values else values.copy_(blended)), valid
+
+
+class Clock(NamedTuple):
+    """Times (B, S) and (B, T), and (B,) counts."""
+
+    source: NDArray[np.float64]
+    target: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+class Plan(NamedTuple):
+    """Which samples answer each target, each (B, T); see `ResamplePlan`."""
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    age: NDArray[np.float64]
+
+
+def clock_of(source: Tensor, target: Tensor, counts: Tensor) -> Clock:
+    """The same as contiguous arrays."""
+    return Clock(*(np.ascontiguousarray(one.detach().numpy()) for one in (source, target, counts)))
+
+
+def empty_plan(batch: int, targets: int) -> Plan:
+    """Room for a plan."""
+    left, right = np.empty((batch, targets), np.int64), np.empty((batch, targets), np.int64)
+    return Plan(left, right, np.empty((batch, targets)), np.empty((batch, targets)))
+
+
+def blended_from(data: Tensor) -> tuple[NDArray[Any], Callable[..., None]]:
+    """(B, S, D) values to blend, halves as float32, and the kernel that does."""
+    whole = data.detach().float() if data.dtype in HALVES else data.detach()
+    kernel = _blend if whole.dtype.is_floating_point else _blend_integers
+    return np.ascontiguousarray(flat(whole)), kernel
 
 
 def is_sound(source: Tensor, target: Tensor, counts: Tensor) -> bool:
     """Whether lengths are possible, times finite, and samples in order."""
-    return bool(_is_sound(_array(source), _array(target), _array(counts)))
+    return bool(_is_sound(*clock_of(source, target, counts)))
 
 
-def _in_threads(run: Callable[[int, int], None], rows: int, size: int) -> None:
+def in_threads(run: Callable[[int, int], None], rows: int, size: int) -> None:
+    """Run rows begin to end in parts, for `size` bytes of results."""
     count = min(torch.get_num_threads(), rows, max(1, size // BYTES_PER_THREAD))
     if count <= 1:
         run(0, rows)
@@ -100,11 +134,7 @@ def _pool(process: int, count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="robocache-resample")
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
-    return np.ascontiguousarray(tensor.detach().numpy())
-
-
-def _flat(tensor: Tensor) -> NDArray[Any]:
+def flat(tensor: Tensor) -> NDArray[Any]:
     """(B, T, D), a view of contiguous memory."""
     return tensor.reshape(*tensor.shape[:2], math.prod(tensor.shape[2:])).numpy()
 
@@ -126,7 +156,7 @@ def _is_sound(source, target, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _plan(source, target, counts, method, max_gap, left, right, weight, valid, begin, end):  # type: ignore[no-untyped-def]
+def plan_rows(source, target, counts, method, max_gap, left, right, weight, age, valid, begin, end):  # type: ignore[no-untyped-def]
     """Rows `begin` to `end` of the plan; see `plan_batched`."""
     for b in range(begin, end):
         count = counts[b]
@@ -163,6 +193,7 @@ def _plan(source, target, counts, method, max_gap, left, right, weight, valid, b
                         weight[b, t] = (at - source[b, held]) / gap
                 left[b, t] = held
                 right[b, t] = other if valid[b, t] else held
+                age[b, t] = at - source[b, held] if has_left or has_right else np.inf
             else:
                 index = before if has_left else 0
                 exists = has_left
@@ -173,37 +204,43 @@ def _plan(source, target, counts, method, max_gap, left, right, weight, valid, b
                     ):
                         index = after
                 left[b, t] = right[b, t] = index
-                valid[b, t] = exists and abs(at - source[b, index]) <= max_gap
+                age[b, t] = at - source[b, index] if exists else np.inf
+                valid[b, t] = exists and abs(age[b, t]) <= max_gap
 
 
 @njit(cache=True, nogil=True)
-def _blend(data, counts, left, right, weight, out, begin, end):  # type: ignore[no-untyped-def]
+def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
+    """Into the columns of `out` (B, T, N) from `first` on; of a row without samples zeros."""
+    width = data.shape[2]
     for b in range(begin, end):
         for t in range(out.shape[1]):
             one, two = left[b, t], right[b, t]
             if counts[b] == 0:
-                out[b, t, :] = 0
+                out[b, t, first : first + width] = 0
             elif one == two:
-                out[b, t, :] = data[b, one, :]
+                for d in range(width):
+                    out[b, t, first + d] = data[b, one, d]
             else:
                 share = data.dtype.type(weight[b, t])
-                for d in range(out.shape[2]):
-                    first = data[b, one, d]
-                    out[b, t, d] = first + share * (data[b, two, d] - first)
+                for d in range(width):
+                    low = data[b, one, d]
+                    out[b, t, first + d] = low + share * (data[b, two, d] - low)
 
 
 @njit(cache=True, nogil=True)
-def _blend_integers(data, counts, left, right, weight, out, begin, end):  # type: ignore[no-untyped-def]
+def _blend_integers(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
+    width = data.shape[2]
     for b in range(begin, end):
         for t in range(out.shape[1]):
             one, two = left[b, t], right[b, t]
             if counts[b] == 0:
-                out[b, t, :] = 0
+                out[b, t, first : first + width] = 0
             elif one == two:
-                out[b, t, :] = data[b, one, :]
+                for d in range(width):
+                    out[b, t, first + d] = data[b, one, d]
             else:
                 share = weight[b, t]
-                for d in range(out.shape[2]):
-                    first = np.float64(data[b, one, d])
-                    blended = first + share * (np.float64(data[b, two, d]) - first)
-                    out[b, t, d] = np.rint(blended)
+                for d in range(width):
+                    low = np.float64(data[b, one, d])
+                    blended = low + share * (np.float64(data[b, two, d]) - low)
+                    out[b, t, first + d] = np.rint(blended)

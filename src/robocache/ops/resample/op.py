@@ -71,10 +71,10 @@ def resample_trajectories(
     check_data(source_data[0] if len(source_data) else source_data.new_zeros(0, 4), method)
     constant = fill_value(fill, source_data.dtype)
     batch, samples = source_data.shape[:2]
-    sources = _batched("source_times", source_times, batch, samples)
-    targets = _batched("target_times", target_times, batch, None)
-    source_s, target_s = _seconds(sources, targets)
-    counts = _counts(lengths, batch, samples, source_data.device)
+    sources = batched_times("source_times", source_times, batch, samples)
+    targets = batched_times("target_times", target_times, batch, None)
+    source_s, target_s = seconds_of(sources, targets)
+    counts = counts_of(lengths, batch, samples, source_data.device)
     check = source_data.device.type == "cpu" if check_times is None else check_times
     given = (source_data, source_s, target_s, counts, method, max_gap_s, backend, check)
     if out is None:
@@ -132,7 +132,7 @@ def _compute(
 
         check = check and not is_sound(source, target, counts)
     if check:
-        _check_values(source, target, counts, data.shape[1])
+        check_values(source, target, counts, data.shape[1])
     counts = counts.clamp(0, data.shape[1])
     if backend == "numba":
         return resample_cpu(data, source, target, counts, method, max_gap_s, out)
@@ -200,7 +200,7 @@ torch.library.register_autograd(
 )
 
 
-def _batched(name: str, times: Tensor, batch: int, count: int | None) -> Tensor:
+def batched_times(name: str, times: Tensor, batch: int, count: int | None) -> Tensor:
     """Times as (B, n), from (B, n) or (n,)."""
     if times.ndim == 1:
         times = times.expand(batch, -1)
@@ -210,7 +210,7 @@ def _batched(name: str, times: Tensor, batch: int, count: int | None) -> Tensor:
     return times
 
 
-def _counts(lengths: Tensor | None, batch: int, samples: int, device: torch.device) -> Tensor:
+def counts_of(lengths: Tensor | None, batch: int, samples: int, device: torch.device) -> Tensor:
     if lengths is None:
         return torch.full((batch,), samples, dtype=torch.int64, device=device)
     if tuple(lengths.shape) != (batch,) or lengths.is_floating_point():
@@ -220,7 +220,7 @@ def _counts(lengths: Tensor | None, batch: int, samples: int, device: torch.devi
     return lengths.to(device, torch.int64)
 
 
-def _seconds(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def seconds_of(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Both as float64 seconds; int64 nanoseconds are first taken relative to the first sample."""
     kinds = {source.dtype, target.dtype}
     if kinds == {torch.int64}:
@@ -234,7 +234,7 @@ def _seconds(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return source.double(), target.double()
 
 
-def _check_values(source: Tensor, target: Tensor, counts: Tensor, samples: int) -> None:
+def check_values(source: Tensor, target: Tensor, counts: Tensor, samples: int) -> None:
     """Raise ShapeError where a length is not possible, TimesError where times are not finite or
     not in order; names the first."""
     if bool(((counts < 0) | (counts > samples)).any()):
