@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as some
 import robocache
 from robocache.core.errors import ConfigError, ShapeError, TimesError
 from robocache.ops import backends, resample_trajectories
-from robocache.ops.resample import op
+from robocache.ops.resample import cpu, op
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 DTYPES = (*FLOATS, torch.uint8, torch.int16, torch.int64, torch.bool)
@@ -215,6 +216,25 @@ def test_errors_name_row_and_position() -> None:
 def test_numba_is_not_imported_before_it_is_used() -> None:
     code = "import sys, robocache.ops; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_it_is_compiled_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    njit = cpu.njit
+
+    def refusing(*, cache: bool = False, nogil: bool) -> Any:
+        def compiled(function: Any) -> Any:
+            if cache:
+                raise RuntimeError("cannot cache function: no locator available")
+            return njit(nogil=nogil)(function)
+
+        return compiled
+
+    monkeypatch.setattr(cpu, "njit", refusing)
+
+    def following(number: int) -> int:
+        return number + 1
+
+    assert cpu._compiled(following)(1) == 2
 
 
 @settings(max_examples=60, deadline=None)

@@ -139,7 +139,15 @@ def flat(tensor: Tensor) -> NDArray[Any]:
     return tensor.reshape(*tensor.shape[:2], math.prod(tensor.shape[2:])).numpy()
 
 
-@njit(cache=True, nogil=True)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function compiled on its first call, kept on disk where there is a place to write to."""
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        return njit(nogil=True)(function)
+
+
+@_compiled
 def _is_sound(source, target, counts):  # type: ignore[no-untyped-def]
     for b in range(len(counts)):
         if counts[b] < 0 or counts[b] > source.shape[1]:
@@ -155,7 +163,7 @@ def _is_sound(source, target, counts):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def plan_rows(source, target, counts, method, max_gap, left, right, weight, age, valid, begin, end):  # type: ignore[no-untyped-def]
     """Rows `begin` to `end` of the plan; see `plan_batched`."""
     for b in range(begin, end):
@@ -208,7 +216,7 @@ def plan_rows(source, target, counts, method, max_gap, left, right, weight, age,
                 valid[b, t] = exists and abs(age[b, t]) <= max_gap
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
     """Into the columns of `out` (B, T, N) from `first` on; of a row without samples zeros."""
     width = data.shape[2]
@@ -227,7 +235,7 @@ def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: 
                     out[b, t, first + d] = low + share * (data[b, two, d] - low)
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _blend_integers(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
     width = data.shape[2]
     for b in range(begin, end):
