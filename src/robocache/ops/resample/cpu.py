@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,16 +66,32 @@ def resample_cpu(
         for row in np.flatnonzero(clock.counts == 0):
             values[row] = 0
         return values, valid
-    given, kernel = blended_from(data)
-    blended = torch.empty(shape, dtype=torch.float32) if data.dtype in HALVES else values
-    into = flat(blended)
+    if data.dtype in HALVES:
+        blend = partial(_blend_halves, data.detach(), clock, plan, values.detach())
+    else:
+        given, kernel = blended_from(data)
+        answer = (clock.counts, plan.left, plan.right, plan.weight)
+        blend = partial(kernel, given, *answer, flat(values), 0)
 
     def run(begin: int, end: int) -> None:
         plan_rows(*clock, LINEAR, limit, *plan, mask, begin, end)
-        kernel(given, clock.counts, plan.left, plan.right, plan.weight, into, 0, begin, end)
+        blend(begin, end)
 
-    in_threads(run, batch, into.nbytes)
-    return (values if blended is values else values.copy_(blended)), valid
+    in_threads(run, batch, values.nbytes)
+    return values, valid
+
+
+def _blend_halves(
+    data: Tensor, clock: Clock, plan: Plan, values: Tensor, begin: int, end: int
+) -> None:
+    """Row by row in float32, so that what is converted stays in the cache."""
+    for b in range(begin, end):
+        row = slice(b, b + 1)
+        given, kernel = blended_from(data[row])
+        answer = (clock.counts[row], plan.left[row], plan.right[row], plan.weight[row])
+        blended = torch.empty((1, *values.shape[1:]), dtype=torch.float32)
+        kernel(given, *answer, flat(blended), 0, 0, 1)
+        values[row].copy_(blended)
 
 
 class Clock(NamedTuple):
@@ -218,37 +234,49 @@ def plan_rows(source, target, counts, method, max_gap, left, right, weight, age,
 
 @_compiled
 def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
-    """Into the columns of `out` (B, T, N) from `first` on; of a row without samples zeros."""
-    width = data.shape[2]
+    """Into the columns of `out` (B, T, N) from `first` on; of a row without samples zeros.
+
+    Indices without a sign into flat memory: the loops over d become vector instructions.
+    """
+    samples, width = data.shape[1], data.shape[2]
+    targets, columns = out.shape[1], out.shape[2]
+    given, into = data.reshape(-1), out.reshape(-1)
     for b in range(begin, end):
-        for t in range(out.shape[1]):
-            one, two = left[b, t], right[b, t]
+        for t in range(targets):
+            low = np.uintp((b * samples + left[b, t]) * width)
+            high = np.uintp((b * samples + right[b, t]) * width)
+            at = np.uintp((b * targets + t) * columns + first)
             if counts[b] == 0:
-                out[b, t, first : first + width] = 0
-            elif one == two:
-                for d in range(width):
-                    out[b, t, first + d] = data[b, one, d]
+                for d in range(np.uintp(width)):
+                    into[at + d] = 0
+            elif low == high:
+                for d in range(np.uintp(width)):
+                    into[at + d] = given[low + d]
             else:
-                share = data.dtype.type(weight[b, t])
-                for d in range(width):
-                    low = data[b, one, d]
-                    out[b, t, first + d] = low + share * (data[b, two, d] - low)
+                share = given.dtype.type(weight[b, t])
+                for d in range(np.uintp(width)):
+                    into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
 
 
 @_compiled
 def _blend_integers(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
-    width = data.shape[2]
+    samples, width = data.shape[1], data.shape[2]
+    targets, columns = out.shape[1], out.shape[2]
+    given, into = data.reshape(-1), out.reshape(-1)
     for b in range(begin, end):
-        for t in range(out.shape[1]):
-            one, two = left[b, t], right[b, t]
+        for t in range(targets):
+            low = np.uintp((b * samples + left[b, t]) * width)
+            high = np.uintp((b * samples + right[b, t]) * width)
+            at = np.uintp((b * targets + t) * columns + first)
             if counts[b] == 0:
-                out[b, t, first : first + width] = 0
-            elif one == two:
-                for d in range(width):
-                    out[b, t, first + d] = data[b, one, d]
+                for d in range(np.uintp(width)):
+                    into[at + d] = 0
+            elif low == high:
+                for d in range(np.uintp(width)):
+                    into[at + d] = given[low + d]
             else:
                 share = weight[b, t]
-                for d in range(width):
-                    low = np.float64(data[b, one, d])
-                    blended = low + share * (np.float64(data[b, two, d]) - low)
-                    out[b, t, first + d] = np.rint(blended)
+                for d in range(np.uintp(width)):
+                    start = np.float64(given[low + d])
+                    blended = start + share * (np.float64(given[high + d]) - start)
+                    into[at + d] = np.rint(blended)
