@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from robocache.cli.main import main
+from robocache.cli.output import use_json
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ def robocache(*arguments: str) -> Said:
         pytest.raises(SystemExit) as ended,
     ):
         _main(patch, arguments)
+    use_json(False)
     return Said(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 

@@ -19,6 +19,7 @@ import ros_bags
 from command import Said, robocache
 from PIL import Image
 
+from robocache.cli.output import console
 from robocache.cli.sample import EPISODES, SECONDS, sample_all, sample_first
 from robocache.core import Episode, Stream, StreamSpec
 from robocache.core.errors import CorruptFileError, DataError
@@ -248,6 +249,7 @@ def test_problems_in_the_same_words_are_not_repeated(tmp_path: Path) -> None:
 def test_columns_are_aligned_and_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
+    monkeypatch.setattr(console, "_width", None)  # that of when it was made
     monkeypatch.setenv("COLUMNS", str(columns))
     long = "observation.annotation.human_validity"
     flags = np.zeros((20, 1), np.int64)
