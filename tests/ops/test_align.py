@@ -156,6 +156,17 @@ def test_out() -> None:
         align(given, at, out=out, return_dict=True)
 
 
+def test_lengths_that_nobody_looked_at_read_nothing_outside() -> None:
+    given, at = streams(torch.float32), targets()
+    wrong = {"arm": torch.tensor([10**9, -5, 4])}
+    right = {"arm": torch.tensor([90, 0, 4])}
+    for backend in ("numba", "torch"):
+        found = align(given, at, lengths=wrong, check_times=False, backend=backend)
+        assert torch.equal(found, align(given, at, lengths=right))
+    with pytest.raises(ShapeError, match=r"stream arm: lengths must lie in 0\.\.90"):
+        align(given, at, lengths=wrong)
+
+
 def test_empty_sizes() -> None:
     nothing = torch.zeros(2, 0, 3), torch.zeros(2, 0)
     some = torch.ones(2, 1, 2), torch.zeros(1)

@@ -122,8 +122,9 @@ def find_dataset(
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as a manifest keeps them: those about datasets only where they were given."""
     kept = {k: value for k, value in settings.items() if value or k not in _ONLY_IF_GIVEN}
-    if kept.get("on_error") == "raise":
-        del kept["on_error"]
+    for name, usual in (("on_error", "raise"), ("device", "cpu")):
+        if kept.get(name) == usual:
+            del kept[name]
     return kept
 
 

@@ -160,6 +160,7 @@ def _part(
     counts = counts_of(lengths, batch, samples, values.device)
     if values.device.type == "cpu" if check is None else check:
         check_values(source_s, target_s, counts, samples)
+    counts = counts.clamp(0, samples)
     return Part(values, source_s, target_s, counts, policy.method, policy.max_gap_s)
 
 
