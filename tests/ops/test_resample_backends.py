@@ -195,7 +195,7 @@ def test_wrong_backends(monkeypatch: pytest.MonkeyPatch) -> None:
         resample_trajectories(**asked, method="slerp", backend="numba")
     with pytest.raises(ConfigError, match="unknown operation 'fly'"):
         robocache.available_backends("fly")
-    monkeypatch.setattr(backends, "_has_numba", lambda: False)
+    monkeypatch.setattr(backends, "has_numba", lambda: False)
     assert robocache.available_backends("resample") == ("torch", "reference")
     with pytest.raises(ConfigError, match=r"pip install 'robocache\[kernels\]'"):
         resample_trajectories(**asked, method="nearest", backend="numba")

@@ -11,7 +11,7 @@ from torch import Tensor
 from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
 from robocache.core.stream import AlignmentPolicy, Method
 from robocache.ops.align.reference import Aligned, Part, align_reference
-from robocache.ops.backends import available_backends, require_backend
+from robocache.ops.backends import preferred, require_backend
 from robocache.ops.resample.op import (
     batched_times,
     check_values,
@@ -201,13 +201,14 @@ def _joined(
 
 
 def _chosen(backend: str | None, parts: Sequence[Part]) -> str:
-    on_cpu = all(part.data.device.type == "cpu" for part in parts)
-    possible = on_cpu and all(part.method != "slerp" for part in parts)
+    device = parts[0].data.device
+    possible = all(part.method != "slerp" for part in parts)
     if backend is None:
-        return "numba" if possible and "numba" in available_backends("align") else "torch"
-    require_backend("align", backend)
+        best = preferred("align", device)
+        return best if best != "numba" or possible else "torch"
+    require_backend("align", backend, device)
     if backend == "numba" and not possible:
-        raise ConfigError("backend='numba' of align is for the CPU and has no slerp")
+        raise ConfigError("backend='numba' of align has no slerp: leave backend out")
     return backend
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError, TimesError
 from robocache.core.stream import Method
-from robocache.ops.backends import available_backends, require_backend
+from robocache.ops.backends import preferred, require_backend
 from robocache.ops.resample.batched import resample_batched
 from robocache.ops.resample.plan import check_method
 from robocache.ops.resample.reference import check_data, fill_value, resample_reference
@@ -96,16 +96,11 @@ def resample_trajectories(
 def _chosen(backend: str | None, data: Tensor, method: Method) -> str:
     """The implementation to use: what was asked for, else by device, dtype and method alone."""
     if backend is None:
-        numba = data.device.type == "cpu" and "numba" in available_backends("resample")
-        return "numba" if numba and _has_kernel(data.dtype, method) else "torch"
-    require_backend("resample", backend)
-    if backend == "numba":
-        if data.device.type != "cpu":
-            raise ConfigError(f"backend='numba' is for the CPU, source_data is on {data.device}")
-        if not _has_kernel(data.dtype, method):
-            raise ConfigError(
-                f"backend='numba' has no {method!r} of {data.dtype}: leave backend out"
-            )
+        best = preferred("resample", data.device)
+        return best if best != "numba" or _has_kernel(data.dtype, method) else "torch"
+    require_backend("resample", backend, data.device)
+    if backend == "numba" and not _has_kernel(data.dtype, method):
+        raise ConfigError(f"backend='numba' has no {method!r} of {data.dtype}: leave backend out")
     return backend
 
 
