@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     )
     from robocache.ops import (
         align,
+        augment,
+        augment_depth,
+        augment_points,
         available_backends,
         deproject,
         fused_multimodal_alignment,
@@ -34,6 +37,9 @@ __all__ = [
     "Window",
     "__version__",
     "align",
+    "augment",
+    "augment_depth",
+    "augment_points",
     "available_backends",
     "deproject",
     "fused_multimodal_alignment",
@@ -42,6 +48,9 @@ __all__ = [
 ]
 _OPS = (
     "align",
+    "augment",
+    "augment_depth",
+    "augment_points",
     "available_backends",
     "deproject",
     "fused_multimodal_alignment",

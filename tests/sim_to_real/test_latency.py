@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robocache.core.errors import ConfigError, TimesError
+from robocache.core.stream import Stream, StreamSpec
 from robocache.sim_to_real import LatencyConfig, LatencySimulator
 
 NOISY = LatencyConfig(mean_s=0.02, jitter_s=0.02, drop_probability=0.3)
@@ -108,3 +111,37 @@ def test_bad_numbers_are_refused(options: dict[str, float]) -> None:
 def test_bad_times_are_refused() -> None:
     with pytest.raises(TimesError, match="finite"):
         LatencySimulator(NOISY, 0, "x").deliver(np.array([0.0, np.nan]))
+
+
+class CountedFrames:
+    """Frames that count how many of them were decoded."""
+
+    shape, dtype = (50, 2, 2, 3), np.dtype(np.uint8)
+
+    def __init__(self) -> None:
+        self.decoded = 0
+
+    def __len__(self) -> int:
+        return 50
+
+    def __getitem__(self, index: Any, /) -> Any:
+        numbers = np.arange(50)[index]
+        self.decoded += numbers.size
+        return np.broadcast_to(numbers[..., None, None, None], (*numbers.shape, 2, 2, 3))
+
+
+def test_a_recorded_stream_arrives_as_it_would_have_while_it_was_taken() -> None:
+    times = np.arange(50) * 0.05
+    frames = CountedFrames()
+    spec = StreamSpec((2, 2, 3), "uint8", 20.0)
+    late = LatencySimulator(NOISY, 4, "camera").delayed(Stream(frames, times, spec))
+    kept, available = LatencySimulator(NOISY, 4, "camera").deliver(times)
+    assert 0 < len(late) < 50 and frames.decoded == 0
+    np.testing.assert_array_equal(late.times_s, times[kept])
+    np.testing.assert_array_equal(late.available_s, available[kept])
+    np.testing.assert_array_equal(late.values[:2][:, 0, 0, 0], np.flatnonzero(kept)[:2])
+    late.check()
+
+    sent = Stream(np.zeros((50, 2, 2, 3), np.uint8), times, spec, times + 0.2)
+    twice = LatencySimulator(LatencyConfig(0.1), 0, "camera").delayed(sent)
+    np.testing.assert_allclose(twice.available_s, times + 0.3)

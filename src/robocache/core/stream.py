@@ -27,6 +27,26 @@ class FrameArray(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
+class SelectedFrames:
+    """Some frames of others, which are decoded when these are asked for.
+
+    Args:
+        frames: the others.
+        numbers: (T,) which of them, in this order.
+    """
+
+    def __init__(self, frames: FrameArray, numbers: NDArray[np.int64]) -> None:
+        self._frames, self._numbers = frames, numbers
+        self.shape: tuple[int, ...] = (len(numbers), *frames.shape[1:])
+        self.dtype: np.dtype[Any] = frames.dtype
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any, /) -> NDArray[Any]:
+        return np.asarray(self._frames[self._numbers[index]])
+
+
 @dataclass(frozen=True)
 class AlignmentPolicy:
     """How a stream is brought to other times.

@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robocache.core.episode import Episode
 from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
-from robocache.core.stream import FrameArray, Stream
+from robocache.core.stream import FrameArray, SelectedFrames, Stream
 from robocache.datasets.dimensions import Dimension, told_dimensions
 from robocache.datasets.episode_files import EpisodeFiles, episode_files
 from robocache.datasets.reader import Reader
@@ -197,21 +196,6 @@ def _renamed(episode: Episode, names: Mapping[str, str]) -> Episode:
     return replace(episode, streams=streams)
 
 
-class FrameRange:
-    """Frames [start, stop) of others, still encoded."""
-
-    def __init__(self, frames: FrameArray, start: int, stop: int) -> None:
-        self._frames, self._numbers = frames, np.arange(start, stop)
-        self.shape: tuple[int, ...] = (stop - start, *frames.shape[1:])
-        self.dtype: np.dtype[Any] = frames.dtype
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: Any, /) -> NDArray[Any]:
-        return np.asarray(self._frames[self._numbers[index]])
-
-
 def cut(stream: Stream, low_s: float, high_s: float) -> Stream:
     """The samples in [low_s, high_s], with times from low_s on.
 
@@ -227,7 +211,7 @@ def cut(stream: Stream, low_s: float, high_s: float) -> Stream:
     values: FrameArray = (
         stream.values[start:stop]
         if isinstance(stream.values, np.ndarray)
-        else FrameRange(stream.values, start, stop)
+        else SelectedFrames(stream.values, np.arange(start, stop))
     )
     available = None if stream.available_s is None else stream.available_s[start:stop] - low_s
     times = stream.times_s[start:stop] - low_s

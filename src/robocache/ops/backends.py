@@ -12,6 +12,7 @@ from robocache.core.errors import ConfigError, unknown_name
 
 BACKENDS = {
     "align": ("numba", "torch"),
+    "augment": ("triton", "numba", "torch"),
     "resample": ("numba", "torch", "reference"),
 }
 """Operation -> its implementations, those that are preferred first."""

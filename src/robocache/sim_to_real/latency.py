@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robocache.core.errors import ConfigError, TimesError
 from robocache.core.seeding import generator
+from robocache.core.stream import SelectedFrames, Stream
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class LatencyConfig:
 
 
 class LatencySimulator:
-    """Delays and drops the samples of one stream in one episode.
+    """Delays and drops the samples of one stream in one episode: `deliver` while they are taken,
+    `delayed` of what was recorded.
 
     Every sample takes one normal and one uniform draw, each from a generator of its own, so
     delivering samples one by one or all at once gives identical bits.
@@ -88,3 +90,18 @@ class LatencySimulator:
         latest = np.maximum.accumulate(queue)
         self._last_arrival_s = float(latest[-1])
         return kept, np.maximum(arrivals, latest)
+
+    def delayed(self, stream: Stream) -> Stream:
+        """A recorded stream as it would have arrived: dropped samples are absent, `available_s`
+        says when each of the others could first be used.
+
+        Samples that have an arrival already are sent on from there.
+        """
+        sent = stream.usable_s()
+        kept, available = self.deliver(sent)
+        rows = np.flatnonzero(kept)
+        values = stream.values
+        if len(rows) < len(stream):
+            in_memory = isinstance(values, np.ndarray)
+            values = values[rows] if in_memory else SelectedFrames(values, rows)
+        return Stream(values, stream.times_s[rows], stream.spec, available[rows])

@@ -155,7 +155,7 @@ def flat(tensor: Tensor) -> NDArray[Any]:
     return tensor.reshape(*tensor.shape[:2], math.prod(tensor.shape[2:])).numpy()
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function compiled on its first call, kept on disk where there is a place to write to."""
     try:
         return njit(cache=True, nogil=True)(function)
@@ -163,7 +163,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(nogil=True)(function)
 
 
-@_compiled
+@compiled
 def _is_sound(source, target, counts):  # type: ignore[no-untyped-def]
     for b in range(len(counts)):
         if counts[b] < 0 or counts[b] > source.shape[1]:
@@ -179,7 +179,7 @@ def _is_sound(source, target, counts):  # type: ignore[no-untyped-def]
     return True
 
 
-@_compiled
+@compiled
 def plan_rows(source, target, counts, method, max_gap, left, right, weight, age, valid, begin, end):  # type: ignore[no-untyped-def]
     """Rows `begin` to `end` of the plan; see `plan_batched`."""
     for b in range(begin, end):
@@ -232,7 +232,7 @@ def plan_rows(source, target, counts, method, max_gap, left, right, weight, age,
                 valid[b, t] = exists and abs(age[b, t]) <= max_gap
 
 
-@_compiled
+@compiled
 def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
     """Into the columns of `out` (B, T, N) from `first` on; of a row without samples zeros.
 
@@ -258,7 +258,7 @@ def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: 
                     into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
 
 
-@_compiled
+@compiled
 def _blend_integers(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
     samples, width = data.shape[1], data.shape[2]
     targets, columns = out.shape[1], out.shape[2]
