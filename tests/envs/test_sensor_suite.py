@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rgb_env import RgbEnv
 from robocache.core.env import EnvSpec, Samples, Step
 from robocache.core.errors import ConfigError, EnvError
 from robocache.core.stream import StreamSpec
 from robocache.envs import SensorSuite
-from robocache.sim_to_real import LatencyConfig, LatencySimulator
+from robocache.sim_to_real import ImageRanges, LatencyConfig, LatencySimulator, Randomization
 from robocache.testing import check_env
 
 
@@ -110,3 +111,27 @@ def test_expert_and_close_pass_through() -> None:
     assert env.closed
     with pytest.raises(EnvError, match="no expert"):
         SensorSuite(Counter(), {}).expert_action()
+
+
+def filmed(seed: int, config: Randomization, steps: int = 4) -> NDArray[np.uint8]:
+    suite = SensorSuite(RgbEnv(), {}, config)
+    begun = suite.reset(seed)
+    seen = [begun, *(suite.step(np.zeros(2, np.float32)) for _ in range(steps))]
+    return np.concatenate([step.samples["camera"].values for step in seen])
+
+
+def test_a_camera_is_changed_alike_for_an_episode_with_noise_in_every_frame() -> None:
+    config = Randomization(ImageRanges(brightness=(0.5, 1.5), noise=(0.02, 0.02)))
+    first, again, other = filmed(3, config), filmed(3, config), filmed(4, config)
+    np.testing.assert_array_equal(first, again)
+    level = first.astype(float).mean(axis=(1, 2, 3))
+    assert np.ptp(level) < 2
+    assert abs(other.astype(float).mean() - level.mean()) > 5
+    assert not np.array_equal(first[0], first[1])
+    plain = filmed(3, Randomization())
+    assert set(np.unique(plain)) == {100, 128, 200}
+
+
+def test_a_changed_environment_keeps_the_protocol() -> None:
+    config = Randomization(ImageRanges(hue=(-0.5, 0.5), blur_px=(0.5, 1), blur_probability=1))
+    check_env(lambda: SensorSuite(RgbEnv(), {"camera": LATENCY}, config))

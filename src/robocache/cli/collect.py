@@ -11,13 +11,16 @@ from robocache.cli.configuration import load
 from robocache.cli.datasets import EPISODES, require_sound
 from robocache.cli.progress import console, progress
 from robocache.core.errors import ConfigError, unknown_name
+from robocache.core.stream import StreamSpec
 from robocache.envs import make_env, simulator_assets
 from robocache.envs.metaworld import ALL_TASKS, MT10, SCENES
 from robocache.rollouts import PolicySource, RolloutPlan, execute
 from robocache.rollouts.recorder import is_camera
 from robocache.runs import Ledger, LedgerRow, Run, RunStore, utc_now
 from robocache.runs.retention import after_days
-from robocache.sim_to_real import LatencyConfig
+from robocache.sim_to_real import LatencyConfig, SimToReal
+from robocache.sim_to_real.preset import CAMERAS, STATES
+from robocache.sim_to_real.streams import is_changed
 
 TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
     "mt10": tuple(f"metaworld/{task}" for task in MT10),
@@ -65,6 +68,7 @@ class CollectConfig:
         steps_after_success: how long an episode goes on once solved.
         env: options of the environment.
         sensors: imperfections of the sensors.
+        sim_to_real: what else lies between simulator and robot; `sensors.latency` comes first.
         frames: what camera frames are kept for; a collection with cameras must say it.
         workers: processes. Changes nothing in the result.
         batch: episodes in lockstep per process. Changes nothing in the result.
@@ -77,6 +81,7 @@ class CollectConfig:
     steps_after_success: int
     env: dict[str, Any]
     sensors: SensorsConfig
+    sim_to_real: SimToReal
     frames: FramesConfig
     workers: int
     batch: int
@@ -97,6 +102,7 @@ def make_plan(
     purpose: str,
     actor: str,
     frames: FramesConfig = FramesConfig(),
+    sim_to_real: SimToReal = SimToReal(),
     phrases: str = "train",
     expert_noise: float = 0.0,
     steps_after_success: int = 0,
@@ -108,6 +114,7 @@ def make_plan(
         env: options of the environments.
         sensors: imperfections of the sensors.
         frames: what camera frames are kept for.
+        sim_to_real: what else lies between simulator and robot.
         phrases: which instructions Meta-World gives, unless `env` says so.
         episodes, seed, purpose, actor, expert_noise, steps_after_success: see `RolloutPlan`.
 
@@ -123,15 +130,25 @@ def make_plan(
         options = {"phrases": phrases, "clock_jitter_s": sensors.clock_jitter_s, **options}
     elif sensors.clock_jitter_s:
         raise ConfigError("sensors.clock_jitter_s is known to Meta-World alone; set it to 0")
-    versions, cameras = [], set()
+    wanted = sim_to_real.randomization
+    versions, cameras, latency, changed = [], set(), dict(sensors.latency), False
+    offered: dict[str, Mapping[str, StreamSpec]] = {}
     for name in {name.split("/")[0]: name for name in names}.values():
         tried = make_env(name, **options)
         versions.append(tried.spec.version)
-        for stream in sensors.latency:
-            if stream not in tried.spec.streams:
-                raise unknown_name(f"stream of {name}", stream, tried.spec.streams)
-        cameras |= {stream for stream, spec in tried.spec.streams.items() if is_camera(spec)}
+        offered[name] = tried.spec.streams
         tried.close()
+    for streams in offered.values():
+        for stream, spec in streams.items():
+            late = sim_to_real.latency_of(stream, spec)
+            if late is not None:
+                latency.setdefault(stream, late)
+            changed |= wanted is not None and is_changed(wanted, stream, spec)
+        cameras |= {stream for stream, spec in streams.items() if is_camera(spec)}
+    for name, streams in offered.items():
+        for stream in {*latency, *sim_to_real.latency} - {CAMERAS, STATES}:
+            if stream not in streams:
+                raise unknown_name(f"stream of {name}", stream, streams)
     _require_purpose(sorted(cameras), frames, purpose)
     return RolloutPlan(
         tasks=names,
@@ -141,11 +158,12 @@ def make_plan(
         actor=actor,
         env_version="; ".join(sorted(versions)),
         env_options=options,
-        latency=dict(sensors.latency),
+        latency=latency,
         expert_noise=expert_noise,
         steps_after_success=steps_after_success,
         frames_purpose=frames.purpose,
         frames_keep_days=frames.keep_days,
+        randomization=wanted if changed else None,
     )
 
 
@@ -174,8 +192,9 @@ def plan_of_today(plan: RolloutPlan) -> RolloutPlan:
     return make_plan(
         plan.tasks,
         plan.env_options,
-        SensorsConfig(latency=plan.latency),
+        SensorsConfig(),
         frames=FramesConfig(plan.frames_purpose, plan.frames_keep_days),
+        sim_to_real=SimToReal(plan.latency, *_changes(plan)),
         episodes=plan.episodes,
         seed=plan.seed,
         purpose=plan.purpose,
@@ -183,6 +202,11 @@ def plan_of_today(plan: RolloutPlan) -> RolloutPlan:
         expert_noise=plan.expert_noise,
         steps_after_success=plan.steps_after_success,
     )
+
+
+def _changes(plan: RolloutPlan) -> tuple[Any, ...]:
+    wanted = plan.randomization
+    return () if wanted is None else (wanted.images, wanted.depth, wanted.lidar)
 
 
 def make_episodes(
@@ -216,6 +240,7 @@ def collect(overrides: Sequence[str], name: str | None) -> Run:
         config.env,
         config.sensors,
         frames=config.frames,
+        sim_to_real=config.sim_to_real,
         episodes=config.episodes,
         seed=config.seed,
         purpose="collect",

@@ -30,6 +30,7 @@ NETWORKS: Any = FlowConfig | GrootSettings
 OPEN_TABLES = (
     "env.",
     "sensors.latency.",
+    "sim_to_real.latency.",
     "dataset_options",
     "validation_options",
     "mixture",
@@ -106,6 +107,7 @@ def register_defaults() -> None:
     """Offer every dataclass's own defaults to the presets in `conf/`."""
     from robocache.evaluation.gate import GateConfig
     from robocache.learning.imitation import GROOT_TRAINER, TrainerConfig
+    from robocache.sim_to_real import SimToReal
 
     store = ConfigStore.instance()
     store.store(group="trainer", name="default", node=asdict(TrainerConfig()))
@@ -115,6 +117,7 @@ def register_defaults() -> None:
     node = {**given, "base": "???", "embodiments": {}}
     store.store(group="network", name="groot_n16", node=node)
     store.store(group="gate", name="default", node=asdict(GateConfig()))
+    store.store(group="sim_to_real", name="none", node=asdict(SimToReal()))
 
 
 def explain(error: Exception, verb: str) -> str:

@@ -31,6 +31,7 @@ from robocache.runs import (
     first_difference,
     plain,
 )
+from robocache.sim_to_real import SimToReal
 
 FREE = ("workers", "batch", "device")
 """Settings of an evaluation that no rule sets."""
@@ -47,6 +48,7 @@ class EvalConfig:
         phrases: instructions of Meta-World: held_out (in no demonstration) or train.
         env: options of the environment.
         sensors: imperfections of the sensors.
+        sim_to_real: what else lies between simulator and robot; `sensors.latency` comes first.
         frames: what camera frames are kept for; the policy sees them either way.
         workers: processes. Changes nothing in the result.
         batch: episodes in lockstep per process. Changes nothing in the result.
@@ -60,6 +62,7 @@ class EvalConfig:
     phrases: str
     env: dict[str, Any]
     sensors: SensorsConfig
+    sim_to_real: SimToReal
     frames: FramesConfig
     workers: int
     batch: int
@@ -150,6 +153,7 @@ def evaluation_plan(config: EvalConfig, actor: str) -> RolloutPlan:
         config.env,
         config.sensors,
         frames=config.frames,
+        sim_to_real=config.sim_to_real,
         phrases=config.phrases,
         episodes=config.episodes,
         seed=config.seed,

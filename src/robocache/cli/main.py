@@ -30,10 +30,12 @@ from robocache.cli.options import (
     UNREAD,
     USAGE,
     VERDICTS,
+    DomainRandomization,
     Json,
     Name,
     Overrides,
     Slot,
+    with_preset,
 )
 from robocache.cli.output import conclude, errors, in_json, tell, use_json
 from robocache.core.errors import RoboCacheError
@@ -58,7 +60,12 @@ app.add_typer(groot_app, name="groot")
 
 
 @app.command()
-def collect(overrides: Overrides = None, name: Name = None, json: Json = False) -> None:
+def collect(
+    overrides: Overrides = None,
+    name: Name = None,
+    domain_randomization: DomainRandomization = False,
+    json: Json = False,
+) -> None:
     """Record demonstrations of scripted experts.
 
     robocache collect tasks=[mt10] episodes=50 --name mt10-demos
@@ -66,15 +73,22 @@ def collect(overrides: Overrides = None, name: Name = None, json: Json = False) 
     robocache collect tasks=[metaworld/drawer-open] sensors=real expert_noise=0.2
 
     robocache collect env.sensors=[end_effector,topview_depth] frames.purpose="a depth policy"
+
+    robocache collect tasks=[mt10] sim_to_real=strong sim_to_real.latency.states.mean_s=0.05
     """
     from robocache.cli import results
     from robocache.cli.collect import collect as run
 
-    conclude("collect", results.collection(run(overrides or [], name)))
+    conclude("collect", results.collection(run(with_preset(overrides, domain_randomization), name)))
 
 
 @app.command()
-def train(overrides: Overrides = None, name: Name = None, json: Json = False) -> None:
+def train(
+    overrides: Overrides = None,
+    name: Name = None,
+    domain_randomization: DomainRandomization = False,
+    json: Json = False,
+) -> None:
     """Train a policy by imitation.
 
     robocache train dataset=mt10-demos policy=flow trainer.steps=2000 --name mt10
@@ -86,11 +100,13 @@ def train(overrides: Overrides = None, name: Name = None, json: Json = False) ->
     robocache train dataset=path/to/lerobot policy=flow_lerobot on_error=skip
 
     robocache train mixture=several.yaml policy.rate_hz=5
+
+    robocache train dataset=depth-demos policy=flow_depth --domain-randomization
     """
     from robocache.cli import results
     from robocache.cli.train import train_all
 
-    trained = train_all(overrides or [], name)
+    trained = train_all(with_preset(overrides, domain_randomization), name)
     if trained:
         conclude("train", {"runs": [results.training(run) for run in trained]})
 
@@ -106,6 +122,7 @@ def evaluate(
     open_loop: Annotated[
         bool, typer.Option("--open-loop", help="On recordings: give dataset=...")
     ] = False,
+    domain_randomization: DomainRandomization = False,
     json: Json = False,
 ) -> None:
     """Judge a policy on held-out layouts, or on recordings.
@@ -124,13 +141,16 @@ def evaluate(
 
     if open_loop and slot is not None:
         raise typer.BadParameter("a slot's rule asks for episodes, not for --open-loop")
+    if open_loop and domain_randomization:
+        raise typer.BadParameter("recordings are judged as they are, without randomization")
     if open_loop:
         from robocache.cli.open_loop import evaluate_recordings
 
         made, measured = evaluate_recordings(RunStore(), policy, overrides or [], name)
         conclude("eval", {**results.run(made), **results.skipped(made), **measured.to_json()})
         return
-    judged = verbs.evaluate_closed_loop(RunStore(), policy, overrides or [], name, slot=slot)
+    given = with_preset(overrides, domain_randomization)
+    judged = verbs.evaluate_closed_loop(RunStore(), policy, given, name, slot=slot)
     verbs.print_closed_loop(judged.result())
     conclude("eval", results.judged(judged))
 

@@ -15,6 +15,10 @@ Overrides = Annotated[
 Name = Annotated[
     str | None, typer.Option("--name", help="Name of the run; else made from the settings.")
 ]
+DomainRandomization = Annotated[
+    bool,
+    typer.Option("--domain-randomization", help="The same as the setting sim_to_real=standard."),
+]
 Slot = Annotated[str | None, typer.Option("--slot", help="Judge under the rule of this slot.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Lines of JSON: progress, then the result or the error.")
@@ -40,3 +44,9 @@ ReaderOption = Annotated[
         "--option", metavar="KEY=VALUE", help="For its reader, e.g. split=val; may be repeated."
     ),
 ]
+
+
+def with_preset(overrides: list[str] | None, domain_randomization: bool) -> list[str]:
+    """Settings, with that of `--domain-randomization` first, so that others go over it."""
+    preset = ["sim_to_real=standard"] if domain_randomization else []
+    return [*preset, *(overrides or [])]

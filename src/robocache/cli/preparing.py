@@ -20,6 +20,7 @@ from robocache.core.window import StreamInput
 from robocache.datasets import Mixture, WindowTable
 from robocache.datasets.unread import without_pictures
 from robocache.datasets.windows import Windows
+from robocache.learning.randomized import BatchRandomizer
 from robocache.policies import FlowConfig, FlowPolicy, TrainablePolicy, load_policy
 from robocache.policies.flow.policy import relative_name, require_comparable
 from robocache.policies.groot_n16.feature_cache import open_feature_cache
@@ -38,6 +39,11 @@ def prepare(
     table = data.windows(windows_of(config.policy, start))
     policy = _policy(config.policy, data, table, seed, start)
     if isinstance(policy, GrootPolicy) and policy.settings.feature_cache:
+        if config.sim_to_real.randomization is not None:
+            raise ConfigError(
+                "sim_to_real changes pictures in every step, feature_cache keeps what was seen of "
+                "them: use one of the two"
+            )
         table = keep_features(policy, data, table, config.trainer.device)
     return policy, table
 
@@ -56,6 +62,20 @@ def _policy(
     if isinstance(wanted.network, GrootSettings):
         return _groot_policy(wanted, wanted.network, data, table)
     return _flow_policy(wanted, wanted.network, data, table)
+
+
+def randomizer_for(
+    config: TrainConfig, table: WindowTable | Mixture, seed: int
+) -> BatchRandomizer | None:
+    """What changes the pictures and ranges of every batch; None: nothing is to be changed."""
+    wanted = config.sim_to_real.randomization
+    if wanted is None:
+        return None
+    tables = [table] if isinstance(table, WindowTable) else table.tables
+    specs = {name: spec for part in tables for name, spec in part.specs.items()}
+    made = BatchRandomizer(wanted, seed, specs)
+    console.print(f"randomized in every step: {', '.join(made.streams) or 'nothing'}")
+    return made if made.streams else None
 
 
 def keep_features(

@@ -25,18 +25,20 @@ from robocache.cli.mixture import (
 from robocache.cli.output import be_silent
 from robocache.cli.overlap import keep_training_episodes, learned_before, require_unseen
 from robocache.cli.policies import sound_checkpoint
-from robocache.cli.preparing import prepare
+from robocache.cli.preparing import prepare, randomizer_for
 from robocache.cli.progress import console, progress
 from robocache.cli.skipped import needed_as, told_of_skipped
 from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
-from robocache.cli.training_data import find_datasets, training_data
+from robocache.cli.training_data import TrainingData, find_datasets, training_data
 from robocache.cli.windows_seen import windows_of
 from robocache.core.errors import ConfigError
+from robocache.core.window import Window
 from robocache.datasets import Loader, Reader
 from robocache.learning import train
 from robocache.learning.engine.processes import Processes, joined_processes
 from robocache.runs import Run, RunStore, latest_checkpoint, read_manifest, verify_checkpoint
 from robocache.runs.checkpoints import read_listing
+from robocache.sim_to_real import Delays
 
 
 def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
@@ -137,6 +139,8 @@ def train_one(
         roles["validation"] = validation
     setting = cache_setting(store, name, config)
     windows = windows_of(config.policy, start)
+    (seed,) = config.seeds
+    data = delayed(data, config, windows, seed)
     data = data.cached(setting, windows, config.workers)
     recorded = to_record_caches(recorded, data.caches)
     if validation is not None and not config.allow_training_episodes:
@@ -147,7 +151,6 @@ def train_one(
         member = members[config.validation_as]
         validation = seen(validation, member.rename, member.transforms)
         judged_as = member.embodiment
-    (seed,) = config.seeds
     begun: AbstractContextManager[Run | None] = nullcontext()
     if processes.first:
         begun = store.begin(
@@ -199,6 +202,7 @@ def train_one(
                 seed=seed,
                 progress=say,
                 evaluate=judge,
+                randomize=randomizer_for(config, table, seed),
                 processes=processes,
             )
         if run is None:
@@ -208,6 +212,16 @@ def train_one(
         last = {} if validation is None else judge(path, config.trainer.steps)
         run.finish({**figures, **last})
         return run
+
+
+def delayed(
+    data: TrainingData, config: TrainConfig, windows: Mapping[str, Window], seed: int
+) -> TrainingData:
+    """The same, with what the policy reads as late as a robot's sensors, where that is asked."""
+    if not config.sim_to_real.latency:
+        return data
+    streams = {view.stream for window in windows.values() for view in window.inputs}
+    return replace(data, delays=Delays(config.sim_to_real, tuple(sorted(streams)), seed))
 
 
 def cache_setting(store: RunStore, name: str | None, config: TrainConfig) -> CacheSetting:

@@ -22,6 +22,7 @@ from robocache.policies.groot_n16.base import require_same
 from robocache.policies.groot_n16.checkpoint import find_folder
 from robocache.policies.groot_n16.settings import GrootSettings
 from robocache.runs import verify_checkpoint
+from robocache.sim_to_real import SimToReal
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class TrainConfig:
         allow_training_episodes: let episodes of the training be among those of `validation`.
         on_error: `raise` at an episode that cannot be read, or `skip` such episodes; of every
             dataset that does not say otherwise, and of `validation`.
+        sim_to_real: pictures, ranges and arrival as a robot would have them; a new drawing of the
+            pictures in every step.
         workers: processes that decode pictures and videos. Changes nothing in the result.
         cache: what is read instead of the datasets, see `CacheSetting`.
     """
@@ -86,6 +89,7 @@ class TrainConfig:
     validation_as: str = ""
     allow_training_episodes: bool = False
     on_error: OnError = "raise"
+    sim_to_real: SimToReal = field(default_factory=SimToReal)
     workers: int = 0
     cache: CacheSetting = "auto"
 
@@ -120,6 +124,8 @@ def to_record(
     else:
         (recorded["dataset"],) = prints.values()
     del recorded["workers"], recorded["cache"]
+    if build(SimToReal, recorded["sim_to_real"]).is_none:
+        del recorded["sim_to_real"]
     if validation is not None:
         recorded["validation"] = validation.fingerprint
     if start is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 from robocache.cli.caching import CacheSetting, caches_for
@@ -22,7 +22,9 @@ from robocache.datasets import Mixture, Reader, Source, WindowTable, compute_sta
 from robocache.datasets.cache import OpenCache
 from robocache.datasets.mixed_statistics import mix_statistics, mix_streams
 from robocache.datasets.statistics import dataset_statistics, relative_statistics
-from robocache.runs import RunStore
+from robocache.datasets.views import View
+from robocache.runs import RunStore, plain
+from robocache.sim_to_real import Delays
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class TrainingData:
         members: name -> how it is mixed; none where there is one dataset that is not.
         learned: gets content hash -> key of each episode, as it lies on disk, once it was read.
         caches: name -> cache that is read instead of the dataset.
+        delays: makes streams late, after they were renamed and transformed.
     """
 
     datasets: Mapping[str, Reader]
@@ -42,6 +45,7 @@ class TrainingData:
     members: Mapping[str, Member] = field(default_factory=dict)
     learned: dict[str, str] = field(default_factory=dict)
     caches: Mapping[str, OpenCache] = field(default_factory=dict)
+    delays: Delays | None = None
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -101,9 +105,11 @@ class TrainingData:
         return WindowTable(episodes(self._as_trained(name, self._noted(name))), window)
 
     def _as_trained(self, name: str, dataset: Reader) -> Reader:
-        if not self.members:
+        if self.members:
+            dataset = seen(dataset, self.members[name].rename, self.members[name].transforms)
+        if self.delays is None:
             return dataset
-        return seen(dataset, self.members[name].rename, self.members[name].transforms)
+        return View(dataset, {"delays": plain(asdict(self.delays))}, change=self.delays)
 
     def _noted(self, name: str) -> Reader:
         """The episodes to train on as they lie on disk; `learned` gets those that are read."""

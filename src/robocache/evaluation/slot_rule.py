@@ -52,7 +52,7 @@ class SlotRule:
         return replace(self.plan, actor=sha256)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "plan": self.plan.to_json()}
 
     @classmethod
     def from_json(cls, record: Any) -> SlotRule:

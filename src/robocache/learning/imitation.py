@@ -20,6 +20,7 @@ from robocache.learning.engine.ema import WeightAverage
 from robocache.learning.engine.processes import Processes
 from robocache.learning.engine.schedule import cosine_with_warmup
 from robocache.learning.engine.trace import TRACE_NAME, Trace
+from robocache.learning.randomized import BatchRandomizer
 from robocache.policies import TrainablePolicy
 from robocache.policies.device import require_device
 from robocache.policies.draws import Draws
@@ -107,6 +108,7 @@ def train(
     seed: int,
     progress: Progress | None = None,
     evaluate: EvaluationCallback | None = None,
+    randomize: BatchRandomizer | None = None,
     processes: Processes = ALONE,
 ) -> Path:
     """Train until `config.steps`, from the run's last checkpoint if it has one.
@@ -116,6 +118,7 @@ def train(
 
     Args:
         run: None in all processes but the first.
+        randomize: changes pictures and ranges of every batch, on the device.
         processes: which of how many this is; `loader` hands out its part of every batch.
 
     Returns:
@@ -166,6 +169,9 @@ def train(
     with StopRequest() as stop:
         while step < config.steps:
             batch = next(loader).to(device)
+            if randomize is not None:
+                first = step * config.batch_size + processes.rank * len(batch.index)
+                batch = randomize(batch, first)
             rate = cosine_with_warmup(
                 step,
                 peak=config.learning_rate,

@@ -11,7 +11,7 @@ from typing import Any
 
 from robocache.core.errors import ConfigError
 from robocache.core.seeding import derive_seed
-from robocache.sim_to_real import LatencyConfig
+from robocache.sim_to_real import DepthRanges, ImageRanges, LatencyConfig, Randomization
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class RolloutPlan:
         frames_purpose: what camera frames are kept for; "": they are not kept, a policy sees them
             while it acts and they are gone.
         frames_keep_days: how many days they are kept; None: no end is set.
+        randomization: how pictures and ranges are changed; None: not at all.
     """
 
     tasks: tuple[str, ...]
@@ -47,6 +48,7 @@ class RolloutPlan:
     steps_after_success: int = 0
     frames_purpose: str = ""
     frames_keep_days: float | None = None
+    randomization: Randomization | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks or self.episodes < 1:
@@ -67,7 +69,11 @@ class RolloutPlan:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The plan as plain data; what was added to plans later only where it is used."""
+        content = asdict(self)
+        if self.randomization is None:
+            del content["randomization"]
+        return content
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> RolloutPlan:
@@ -78,13 +84,16 @@ class RolloutPlan:
         """
         try:
             latency = {name: LatencyConfig(**value) for name, value in record["latency"].items()}
-            return cls(**{**record, "tasks": tuple(record["tasks"]), "latency": latency})
+            given = {**record, "tasks": tuple(record["tasks"]), "latency": latency}
+            if given.get("randomization") is not None:
+                given["randomization"] = _randomization(given["randomization"])
+            return cls(**given)
         except (KeyError, TypeError) as error:
             raise ConfigError(f"not a plan of episodes: {error}") from error
 
     def digest(self) -> str:
         """sha256 of everything that determines an episode apart from its task and index."""
-        content = asdict(self)
+        content = self.to_json()
         del content["tasks"], content["episodes"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -101,6 +110,17 @@ class RolloutPlan:
             for index in range(self.episodes)
             for task in self.tasks
         ]
+
+
+def _randomization(record: Mapping[str, Any]) -> Randomization:
+    def bounds(group: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in group.items()}
+
+    return Randomization(
+        ImageRanges(**bounds(record["images"])),
+        DepthRanges(**bounds(record["depth"])),
+        tuple(record["lidar"]),
+    )
 
 
 @dataclass(frozen=True)

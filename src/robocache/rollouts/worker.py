@@ -87,7 +87,9 @@ class Worker:
 
     def _make(self, task: str) -> Env:
         env: Env = make_env(task, **self._plan.env_options)
-        return SensorSuite(env, self._plan.latency) if self._plan.latency else env
+        if not self._plan.latency and self._plan.randomization is None:
+            return env
+        return SensorSuite(env, self._plan.latency, self._plan.randomization)
 
 
 def ledger_row(shard: Path, episode: Episode) -> LedgerRow:

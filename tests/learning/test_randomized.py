@@ -1,0 +1,69 @@
+"""Randomized batches: the same windows changed alike, whoever trains on them and how often."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from robocache.core.stream import StreamSpec
+from robocache.datasets import Batch
+from robocache.learning.randomized import BatchRandomizer
+from robocache.sim_to_real import DepthRanges, ImageRanges, Randomization
+
+SPECS = {
+    "camera": StreamSpec((12, 16, 3), "uint8", 20.0),
+    "depth": StreamSpec((12, 16), "uint16", 20.0),
+    "hand": StreamSpec((4,), "float32", 100.0),
+}
+CONFIG = Randomization(
+    ImageRanges(brightness=(0.5, 1.5), noise=(0.0, 0.1)), DepthRanges(dropout=(0.2, 0.5))
+)
+
+
+def batch(rows: slice = slice(None)) -> Batch:
+    rng = np.random.default_rng(0)
+    values = {
+        "camera": torch.from_numpy(rng.integers(0, 256, (6, 2, 12, 16, 3), np.uint8)),
+        "depth": torch.full((6, 1, 12, 16), 900, dtype=torch.int32).to(torch.uint16),
+        "hand": torch.ones(6, 2, 4),
+    }
+    count = len(np.arange(6)[rows])
+    return Batch(
+        values={name: value[rows] for name, value in values.items()},
+        valid={},
+        age_s={},
+        instructions=["push"] * count,
+        actions=torch.zeros(count, 2, 3),
+        action_valid=torch.ones(count, 2, dtype=torch.bool),
+        index=np.arange(6)[rows],
+    )
+
+
+def test_windows_are_changed_by_their_number_alone() -> None:
+    randomize = BatchRandomizer(CONFIG, 5, SPECS)
+    assert randomize.streams == ["camera", "depth"]
+    whole = randomize(batch(), 60)
+    part = randomize(batch(slice(4, 6)), 64)
+    for name in ("camera", "depth"):
+        assert torch.equal(part.values[name].int(), whole.values[name][4:].int())
+        assert not torch.equal(whole.values[name].int(), batch().values[name].int())
+        other = randomize(batch(), 66).values[name]
+        assert not torch.equal(other.int(), whole.values[name].int())
+    assert whole.values["hand"] is not None
+    assert torch.equal(whole.values["hand"], batch().values["hand"])
+    assert not torch.equal(
+        BatchRandomizer(CONFIG, 6, SPECS)(batch(), 60).values["camera"], whole.values["camera"]
+    )
+
+
+def test_unlike_robots_are_changed_window_by_window() -> None:
+    randomize = BatchRandomizer(CONFIG, 5, SPECS)
+    whole = randomize(batch(), 60)
+    unlike = Batch.of_unlike([batch(slice(n, n + 1)) for n in range(6)])
+    rows = randomize(unlike, 60).windows()
+    for number, row in enumerate(rows):
+        assert torch.equal(row.values["camera"][0], whole.values["camera"][number])
+
+
+def test_nothing_to_change_is_told() -> None:
+    assert BatchRandomizer(Randomization(CONFIG.images), 5, {"hand": SPECS["hand"]}).streams == []
