@@ -57,7 +57,7 @@ def _augment(  # type: ignore[no-untyped-def]
             source = blurred
         _develop(
             source, crop[n], gradient[n], colour[n], curve[n], boxes[n], box_colours[n], noise[n],
-            np.uint64(key[n]), np.uint32(frame[n]), out[n],
+            np.uint64(key[n]), np.uint64(frame[n]), out[n],
             to_bytes,
         )  # fmt: skip
 
@@ -86,50 +86,91 @@ def _blur(picture, taps, radius, blurred):  # type: ignore[no-untyped-def]
 
 @compiled
 def _develop(  # type: ignore[no-untyped-def]
-    source, crop, gradient, colour, curve, boxes, box_colours, noise, key, frame, out,
-    to_bytes,
+    source, crop, gradient, colour, curve, boxes, box_colours, noise, key, frame, out, to_bytes,
 ):  # fmt: skip
+    """Row by row, each step over the whole row, so that most become vector instructions."""
     height, width = out.shape[0], out.shape[1]
-    tall, wide = np.float32(height - 1), np.float32(width - 1)
-    per_row, per_column = np.float32(2 / height), np.float32(2 / width)
-    values = np.empty((width, 3), np.float32)
+    left, right, along, light = _columns(width, crop, gradient)
+    tall, per_row = np.float32(height - 1), np.float32(2 / height)
+    straight = crop[2] == 1 and crop[1] == np.floor(crop[1])
+    bends = curve[1] != _ONE / _STEPS
+    row = np.empty(3 * width, np.float32)
     for y in range(height):
-        place = min(max(crop[0] + np.float32(y) * crop[2], _ZERO), tall)
+        place = _within(crop[0] + np.float32(y) * crop[2], tall)
         top = int(place)
-        bottom = min(top + 1, height - 1)
         down = place - np.float32(top)
-        gradient_y = _ONE + gradient[0] * ((np.float32(y) + _HALF) * per_row - _ONE)
+        upper, lower = source[top], source[min(top + 1, height - 1)]
+        if straight and down == 0:
+            for x in range(width):
+                for c in range(3):
+                    row[3 * x + c] = upper[3 * left[x] + c]
+        else:
+            _mix(upper, lower, down, left, right, along, row)
+        lit = _ONE + gradient[0] * ((np.float32(y) + _HALF) * per_row - _ONE)
         for x in range(width):
-            place = min(max(crop[1] + np.float32(x) * crop[2], _ZERO), wide)
-            left = int(place)
-            right = min(left + 1, width - 1)
-            along = place - np.float32(left)
-            light = gradient_y + gradient[1] * ((np.float32(x) + _HALF) * per_column - _ONE)
-            for c in range(3):
-                upper, lower = source[top, 3 * left + c], source[bottom, 3 * left + c]
-                upper = upper + along * (source[top, 3 * right + c] - upper)
-                lower = lower + along * (source[bottom, 3 * right + c] - lower)
-                values[x, c] = (upper + down * (lower - upper)) * light
-            red, green, blue = values[x, 0], values[x, 1], values[x, 2]
+            share = lit + light[x]
+            red, green, blue = row[3 * x] * share, row[3 * x + 1] * share, row[3 * x + 2] * share
             for c in range(3):
                 value = (colour[4 * c] * red + colour[4 * c + 1] * green) + colour[4 * c + 2] * blue
-                value = min(max(value + colour[4 * c + 3], _ZERO), _ONE)
-                place = value * _STEPS
+                row[3 * x + c] = _within(value + colour[4 * c + 3], _ONE)
+        if bends:
+            for i in range(3 * width):
+                place = row[i] * _STEPS
                 low = min(int(place), _LAST)
-                share = place - np.float32(low)
-                values[x, c] = curve[low] + share * (curve[low + 1] - curve[low])
+                first = curve[low]
+                row[i] = first + (place - np.float32(low)) * (curve[low + 1] - first)
         for k in range(len(boxes)):
             if boxes[k, 0] <= y < boxes[k, 2]:
                 for x in range(max(boxes[k, 1], 0), min(boxes[k, 3], width)):
-                    values[x] = box_colours[k]
-        for x in range(width):
-            for c in range(3):
-                value = values[x, c]
-                if noise != 0:
-                    number = np.uint32((y * width + x) * 3 + c)
-                    value = value + noise * bell_at(key, number, frame, np.uint32(0))
-                value = min(max(value, _ZERO), _ONE)
-                out[y, x, c] = np.floor(value * _FULL + _HALF) if to_bytes else value
+                    row[3 * x : 3 * x + 3] = box_colours[k]
+        if noise != 0:
+            _shake(row, noise, key, frame, y * 3 * width)
+        into = out[y].reshape(3 * width)
+        if to_bytes:
+            for i in range(3 * width):
+                into[i] = np.int32(_within(row[i], _ONE) * _FULL + _HALF)
+        else:
+            for i in range(3 * width):
+                into[i] = _within(row[i], _ONE)
+
+
+@compiled
+def _columns(width, crop, gradient):  # type: ignore[no-untyped-def]
+    """Of each column: the two of the source around it, the share of the second, and its light."""
+    left, right = np.empty(width, np.int64), np.empty(width, np.int64)
+    along, light = np.empty(width, np.float32), np.empty(width, np.float32)
+    wide, per_column = np.float32(width - 1), np.float32(2 / width)
+    for x in range(width):
+        place = _within(crop[1] + np.float32(x) * crop[2], wide)
+        left[x] = int(place)
+        right[x] = min(left[x] + 1, width - 1)
+        along[x] = place - np.float32(left[x])
+        light[x] = gradient[1] * ((np.float32(x) + _HALF) * per_column - _ONE)
+    return left, right, along, light
+
+
+@compiled
+def _mix(upper, lower, down, left, right, along, row):  # type: ignore[no-untyped-def]
+    for x in range(len(left)):
+        share, one, two = along[x], 3 * left[x], 3 * right[x]
+        for c in range(3):
+            above, below = upper[one + c], lower[one + c]
+            above = above + share * (upper[two + c] - above)
+            below = below + share * (lower[two + c] - below)
+            row[3 * x + c] = above + down * (below - above)
+
+
+@compiled
+def _shake(row, noise, key, frame, first):  # type: ignore[no-untyped-def]
+    for i in range(len(row)):
+        row[i] += noise * bell_at(key, np.uint64(first + i), frame, np.uint64(0))
+
+
+@njit(inline="always")
+def _within(value, most):  # type: ignore[no-untyped-def]
+    """In [0, most]; what is no number is 0."""
+    value = value if value > _ZERO else _ZERO
+    return value if value < most else most
 
 
 @njit(inline="always")

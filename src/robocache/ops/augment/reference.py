@@ -28,14 +28,19 @@ def augment_reference(images: Tensor, tables: ImageTables) -> Tensor:
         :, 1:, None
     ] * right
     x = x * light[..., None]
-    x = _curved(_coloured(x, tables.colour).clamp(0, 1), tables.curve)
+    x = _curved(_within(_coloured(x, tables.colour), 1), tables.curve)
     x = _covered(x, tables)
-    return (x + tables.noise[:, None, None, None] * _noise(x, tables)).clamp(0, 1)
+    return _within(x + tables.noise[:, None, None, None] * _noise(x, tables), 1)
 
 
 def to_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Values in [0, 1] as they are, or as bytes."""
     return (x * 255 + 0.5).floor().to(dtype) if dtype == torch.uint8 else x.to(dtype)
+
+
+def _within(x: Tensor, most: float) -> Tensor:
+    """In [0, most]; what is no number is 0."""
+    return torch.where(x > 0, x, 0.0).clamp(max=most)
 
 
 def _blurred(x: Tensor, taps: Tensor) -> Tensor:
@@ -66,7 +71,7 @@ def _cropped(x: Tensor, crop: Tensor) -> Tensor:
 def _positions(start: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """(N, size) the two samples around each place, and the share of the second."""
     place = start[:, None] + torch.arange(size, device=start.device).float() * step[:, None]
-    place = place.clamp(0, size - 1)
+    place = _within(place, size - 1)
     low = place.floor()
     return low.long(), (low.long() + 1).clamp(max=size - 1), place - low
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from robocache.core.errors import ConfigError
 from robocache.ops.augment.parameters import ImageParameters
 
 
@@ -44,7 +46,14 @@ class ImageTables(NamedTuple):
 def tables_for(
     parameters: ImageParameters, height: int, width: int, device: torch.device | str = "cpu"
 ) -> ImageTables:
-    """Parameters made ready for pictures of this size on this device."""
+    """Parameters made ready for pictures of this size on this device.
+
+    Raises:
+        ConfigError: a parameter is not finite.
+    """
+    for one in fields(parameters):
+        if not bool(torch.isfinite(getattr(parameters, one.name)).all()):
+            raise ConfigError(f"parameters of augmentation must be finite: {one.name} is not")
     size = torch.tensor([height, width], dtype=torch.float64)
     top_left, side = parameters.crop[:, :2].double().cpu(), parameters.crop[:, 2:].double().cpu()
     start = top_left * size + 0.5 * side - 0.5

@@ -87,8 +87,8 @@ def _augment(
     side = tl.load(crop + 3 * n + 2)
     place_y = tl.load(crop + 3 * n) + y.to(tl.float32) * side
     place_x = tl.load(crop + 3 * n + 1) + x.to(tl.float32) * side
-    place_y = tl.minimum(tl.maximum(place_y, 0.0), (height - 1).to(tl.float32))
-    place_x = tl.minimum(tl.maximum(place_x, 0.0), (width - 1).to(tl.float32))
+    place_y = _within(place_y, (height - 1).to(tl.float32))
+    place_x = _within(place_x, (width - 1).to(tl.float32))
     top, left = place_y.to(tl.int32), place_x.to(tl.int32)
     bottom, right = tl.minimum(top + 1, height - 1), tl.minimum(left + 1, width - 1)
     down, along = place_y - top.to(tl.float32), place_x - left.to(tl.float32)
@@ -122,7 +122,7 @@ def _augment(
     for c in tl.static_range(3):
         row = colour + 12 * n + 4 * c
         value = (tl.load(row) * red + tl.load(row + 1) * green) + tl.load(row + 2) * blue
-        value = tl.minimum(tl.maximum(value + tl.load(row + 3), 0.0), 1.0)
+        value = _within(value + tl.load(row + 3), 1.0)
         place = value * _STEPS
         low = tl.minimum(place.to(tl.int32), _LAST)
         first = tl.load(tones + low, mask=inside, other=0.0)
@@ -135,7 +135,7 @@ def _augment(
             value = tl.where(covered, tl.load(box_colours + (n * covers + k) * 3 + c), value)
         if strength != 0:
             value = value + strength * _bell(sample_key, pixel * 3 + c, number, 0)
-        value = tl.minimum(tl.maximum(value, 0.0), 1.0)
+        value = _within(value, 1.0)
         at = out + n * height * width * 3 + pixel * 3 + c
         if BYTES_OUT:
             tl.store(at, tl.floor(value * 255.0 + 0.5).to(tl.uint8), mask=inside)
@@ -173,6 +173,12 @@ def _pixel(source, row, column, width, inside, BYTES: tl.constexpr):
     if BYTES:
         red, green, blue = red * _BYTE, green * _BYTE, blue * _BYTE
     return red, green, blue
+
+
+@triton.jit
+def _within(value, most):
+    """In [0, most]; what is no number is 0."""
+    return tl.minimum(tl.where(value > 0, value, 0.0), most)
 
 
 @triton.jit
