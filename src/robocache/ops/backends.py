@@ -11,8 +11,8 @@ import torch
 from robocache.core.errors import ConfigError, unknown_name
 
 BACKENDS = {
-    "align": ("numba", "torch"),
-    "resample": ("numba", "torch", "reference"),
+    "align": ("triton", "numba", "torch"),
+    "resample": ("triton", "numba", "torch", "reference"),
 }
 """Operation -> its implementations, those that are preferred first."""
 
