@@ -169,6 +169,23 @@ def test_gradients_are_those_of_the_reference() -> None:
     assert torch.autograd.grad(only[0].sum(), times)[0].shape == times.shape
 
 
+def test_angles_take_the_shorter_arc_in_their_stream_alone() -> None:
+    times, at = torch.tensor([0.0, 1.0]), torch.tensor([0.25])
+    values = torch.tensor([[[350.0], [10.0]]])
+    given = {"wrist": (values, times), "metres": (values, times)}
+    for backend in ("torch", "triton"):
+        found = align(given, at, periods={"wrist": 360.0}, backend=backend)
+        assert found.tolist() == [[[355.0, 265.0]]]
+        each = align(given, at, periods={"wrist": 360.0}, return_dict=True, backend=backend)
+        assert each["wrist"].item() == 355 and each["metres"].item() == 265
+    with pytest.raises(ConfigError, match="did you mean 'wrist'"):
+        align(given, at, periods={"wrists": 360.0})
+    with pytest.raises(ConfigError, match="not for 'previous'"):
+        align(given, at, "previous", periods={"wrist": 360.0})
+    with pytest.raises(ConfigError, match="with a period, asked for by stream 'wrist'"):
+        align(given, at, periods={"wrist": 360.0}, backend="numba")
+
+
 def test_rotations_beside_positions() -> None:
     given, at = streams(torch.float32), targets()
     given["pose"] = (

@@ -30,6 +30,7 @@ def align(
     policies: Mapping[str, AlignmentPolicy] | Method = "linear",
     *,
     lengths: Mapping[str, Tensor] | None = None,
+    periods: Mapping[str, float] | None = None,
     fill: Literal["hold", "nan"] | float = "hold",
     return_dict: bool = False,
     return_mask: bool = False,
@@ -48,6 +49,8 @@ def align(
         target_times: (B, T) or (T,).
         policies: name -> policy, one for each stream; or a method for all.
         lengths: name -> (B,) integers, how many leading samples count; all of the others.
+        periods: name -> period of the angles that a stream holds, as in `resample_trajectories`;
+            for linear streams.
         fill: value of invalid entries: "hold" the nearest sample, "nan", or a number.
         return_dict: name -> (B, T, ...) in the stream's own dtype and shape; needed where dtypes
             differ, and for pictures.
@@ -62,14 +65,15 @@ def align(
         then the mask, then the ages, as far as asked for.
 
     Raises:
-        ConfigError: a stream without a policy, a policy or lengths without a stream, a wrong
-            method, fill or backend.
+        ConfigError: a stream without a policy; a policy, lengths or a period without a stream; a
+            wrong method, period, fill or backend.
         DataError: bad times, shapes, dtypes or devices; names the stream.
     """
     if not streams:
         raise ConfigError("align needs at least one stream")
     chosen = _policies(streams, policies)
-    for name in lengths or {}:
+    lengths, periods = lengths or {}, periods or {}
+    for name in (*lengths, *periods):
         if name not in streams:
             raise unknown_name("stream", name, streams)
     parts: dict[str, Part] = {}
@@ -78,8 +82,8 @@ def align(
         try:
             if values.device != first.device:
                 raise ShapeError(f"on {values.device}, other streams on {first.device}")
-            given = None if lengths is None else lengths.get(name)
-            parts[name] = _part(values, times, target_times, chosen[name], given)
+            given = (chosen[name], lengths.get(name), periods.get(name))
+            parts[name] = _part(values, times, target_times, *given)
         except DataError as error:
             raise error.located(stream=name) from error
     batch, targets = next(iter(parts.values())).target.shape
@@ -153,16 +157,17 @@ def _part(
     target: Tensor,
     policy: AlignmentPolicy,
     lengths: Tensor | None,
+    period: float | None,
 ) -> Part:
     if values.ndim < 2:
         raise ShapeError(f"values must be (B, S, ...), got {tuple(values.shape)}")
     batch, samples = values.shape[:2]
-    check_data(values[0] if batch else values.new_zeros(0, 4), policy.method)
+    check_data(values[0] if batch else values.new_zeros(0, 4), policy.method, period)
     sources = batched_times("times", times, values, samples)
     targets = batched_times("target_times", target, values, None)
     source_s, target_s = seconds_of(sources, targets)
     counts = counts_of(lengths, batch, samples, values.device)
-    return Part(values, source_s, target_s, counts, policy.method, policy.max_gap_s, None)
+    return Part(values, source_s, target_s, counts, policy.method, policy.max_gap_s, period)
 
 
 def _joined(
