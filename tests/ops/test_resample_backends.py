@@ -348,8 +348,9 @@ def test_times_are_where_the_values_are() -> None:
             resample_trajectories(data, *clocks)
 
 
-def test_numba_is_not_imported_before_it_is_used() -> None:
-    code = "import sys, robocache.ops; assert not {'numba', 'robocache.ops.resample.triton'} & set(sys.modules)"
+def test_kernels_are_not_imported_before_they_are_used() -> None:
+    unused = {"numba", "robocache.ops.resample.cpu", "robocache.ops.resample.triton"}
+    code = f"import sys, robocache.ops; assert not {unused} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

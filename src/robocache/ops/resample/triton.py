@@ -153,10 +153,6 @@ def _contiguous(lane: Lane) -> Lane:
     )
 
 
-def _limit(max_gap_s: float | None) -> float:
-    return math.inf if max_gap_s is None else max_gap_s
-
-
 def _bits(number: float) -> int:
     """A float64 as an integer: Triton rounds numbers in tuples to float32."""
     return int(struct.unpack("<q", struct.pack("<d", number))[0])
