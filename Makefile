@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .SILENT:
-.PHONY: demo test check slow gpu stress bench bench-datasets bench-ops clean
+.PHONY: demo test test-full check slow gpu stress bench bench-datasets bench-ops clean
 
 BENCHMARKS := env_steps evaluation evidence groot_features groot_inference loader report runs_ls serving
 DATASETS := rlds_tfds dataset_open lerobot_loader lerobot_open calvin_voxels robomimic_fusion dataset_memory
@@ -13,6 +13,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-full: $(INSTALLED)
+	$(BIN)/python -m pytest -m full tests/ops
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

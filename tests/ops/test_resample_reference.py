@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import interp1d, make_interp_spline
 from scipy.spatial.transform import Rotation, Slerp
 
 from robocache.core.errors import ConfigError, ShapeError, TimesError
@@ -32,6 +34,22 @@ def test_linear_is_numpy_interp(samples, targets, width):
     assert torch.equal(mask, inside)
 
 
+@pytest.mark.parametrize("backend", ["reference", "numba", "torch", "triton"])
+def test_methods_are_those_of_scipy(backend):
+    rng = np.random.default_rng(6)
+    times = random_times(rng, 23)
+    data = torch.from_numpy(rng.normal(size=(1, 23, 3)))
+    at = torch.from_numpy(rng.uniform(float(times[0]), float(times[-1]), 41))
+    samples = times.numpy(), data[0].numpy()
+    spline = make_interp_spline(*samples, k=1)
+    found = resample_trajectories(data, times, at, backend=backend)
+    np.testing.assert_allclose(found[0], spline(at), rtol=0, atol=1e-12)
+    for method in ("previous", "nearest"):
+        scipys = interp1d(*samples, kind=method, axis=0)
+        found = resample_trajectories(data, times, at, method=method, backend=backend)
+        np.testing.assert_array_equal(found[0], scipys(at))
+
+
 @pytest.mark.parametrize("spread", [3.0, 1e-3, 1e-6])
 def test_slerp_is_scipy_slerp(spread):
     rng = np.random.default_rng(1)
@@ -51,6 +69,63 @@ def test_slerp_is_scipy_slerp(spread):
     apart = (Rotation.from_quat(values.numpy()).inv() * expected).magnitude()
     assert apart.max() < 1e-8
     np.testing.assert_allclose(values.norm(dim=-1), 1.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("scalar_first", [False, True])
+def test_slerp_takes_either_order_and_any_sign(scalar_first):
+    rng = np.random.default_rng(4)
+    times = random_times(rng, 12)
+    rotations = Rotation.from_rotvec(rng.normal(size=(12, 3)))
+    at = rng.uniform(float(times[0]), float(times[-1]), 40)
+    expected = np.roll(Slerp(times.numpy(), rotations)(at).as_quat(), scalar_first, axis=1)
+    data = torch.from_numpy(np.roll(rotations.as_quat(), scalar_first, axis=1))
+    before = np.searchsorted(times.numpy(), at, side="right") - 1
+    for signs in itertools.product((1.0, -1.0), repeat=2):
+        flips = torch.tensor(signs * 6)[:, None]
+        given = torch.from_numpy(at)
+        for backend in ("reference", "triton"):
+            found = resample_trajectories(
+                (flips * data)[None], times, given, method="slerp", backend=backend
+            )[0]
+            sample = (flips * data)[before]
+            assert bool(((found * sample).sum(dim=-1) > 0).all())  # the sign of the earlier sample
+            upright = found * (found * torch.from_numpy(expected)).sum(-1, keepdim=True).sign()
+            np.testing.assert_allclose(upright, expected, rtol=0, atol=1e-12)
+
+
+def test_angles_by_hand():
+    times, at = torch.tensor([0.0, 1.0]), torch.tensor([-1.0, 0.0, 0.5, 1.0])
+    for start, stop, middle in (
+        (350.0, 10.0, 360.0),
+        (10.0, 350.0, 0.0),
+        (0.0, 180.0, -90.0),
+        (0.0, -180.0, -90.0),
+        (5.0, 725.0, 5.0),
+        (-170.0, 170.0, -180.0),
+    ):
+        data = torch.tensor([[start, stop]])
+        found = resample_trajectories(data, times, at, period=360.0)
+        assert found.tolist() == [[start, start, middle, stop]]
+
+
+@pytest.mark.parametrize("period", [2 * math.pi, 360.0])
+def test_angles_are_numpy_unwrap(period):
+    rng = np.random.default_rng(5)
+    times = random_times(rng, 2, 40)
+    angles = rng.uniform(-period / 2, period / 2, (2, 40, 3))
+    at = torch.from_numpy(rng.uniform(0, float(times.max()), (2, 60)))
+    values = resample_trajectories(torch.from_numpy(angles), times, at, period=period)
+    unwrapped = np.unwrap(angles, axis=1, period=period)
+    for b, d in itertools.product(range(2), range(3)):
+        expected = np.interp(at[b], times[b], unwrapped[b, :, d])
+        turns = (values[b, :, d].numpy() - expected) / period
+        np.testing.assert_allclose(turns, turns.round(), rtol=0, atol=1e-12)
+    inputs = (torch.from_numpy(angles), times, at)
+    assert torch.autograd.gradcheck(
+        lambda *given: resample_trajectories(*given, period=period),
+        tuple(one[:1, :5].clone().requires_grad_() for one in inputs),
+        nondet_tol=0.0,
+    )
 
 
 def test_slerp_takes_the_short_way_and_keeps_samples_it_hits():

@@ -11,9 +11,9 @@ import torch
 from robocache.core.errors import ConfigError, unknown_name
 
 BACKENDS = {
-    "align": ("numba", "torch"),
+    "align": ("triton", "numba", "torch"),
     "augment": ("triton", "numba", "torch"),
-    "resample": ("numba", "torch", "reference"),
+    "resample": ("triton", "numba", "torch", "reference"),
 }
 """Operation -> its implementations, those that are preferred first."""
 

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_name
 from robocache.core.stream import AlignmentPolicy, Method
-from robocache.ops.align.reference import Aligned, Part, align_reference
-from robocache.ops.backends import preferred, require_backend
+from robocache.ops.align import operator  # noqa: F401 registers it
+from robocache.ops.align.reference import Aligned, Part, ages_s, clamped
 from robocache.ops.resample.op import (
     batched_times,
-    check_values,
     counts_of,
     resample_trajectories,
     seconds_of,
@@ -31,6 +30,7 @@ def align(
     policies: Mapping[str, AlignmentPolicy] | Method = "linear",
     *,
     lengths: Mapping[str, Tensor] | None = None,
+    periods: Mapping[str, float] | None = None,
     fill: Literal["hold", "nan"] | float = "hold",
     return_dict: bool = False,
     return_mask: bool = False,
@@ -49,6 +49,8 @@ def align(
         target_times: (B, T) or (T,).
         policies: name -> policy, one for each stream; or a method for all.
         lengths: name -> (B,) integers, how many leading samples count; all of the others.
+        periods: name -> period of the angles that a stream holds, as in `resample_trajectories`;
+            for linear streams.
         fill: value of invalid entries: "hold" the nearest sample, "nan", or a number.
         return_dict: name -> (B, T, ...) in the stream's own dtype and shape; needed where dtypes
             differ, and for pictures.
@@ -63,36 +65,43 @@ def align(
         then the mask, then the ages, as far as asked for.
 
     Raises:
-        ConfigError: a stream without a policy, a policy or lengths without a stream, a wrong
-            method, fill or backend.
-        DataError: bad times, shapes or dtypes; names the stream.
+        ConfigError: a stream without a policy; a policy, lengths or a period without a stream; a
+            wrong method, period, fill or backend.
+        DataError: bad times, shapes, dtypes or devices; names the stream.
     """
     if not streams:
         raise ConfigError("align needs at least one stream")
     chosen = _policies(streams, policies)
-    for name in lengths or {}:
+    lengths, periods = lengths or {}, periods or {}
+    for name in (*lengths, *periods):
         if name not in streams:
             raise unknown_name("stream", name, streams)
     parts: dict[str, Part] = {}
+    first = next(iter(streams.values()))[0]
     for name, (values, times) in streams.items():
         try:
-            given = None if lengths is None else lengths.get(name)
-            parts[name] = _part(values, times, target_times, chosen[name], given, check_times)
+            if values.device != first.device:
+                raise ShapeError(f"on {values.device}, other streams on {first.device}")
+            given = (chosen[name], lengths.get(name), periods.get(name))
+            parts[name] = _part(values, times, target_times, *given)
         except DataError as error:
             raise error.located(stream=name) from error
     batch, targets = next(iter(parts.values())).target.shape
     for name, part in parts.items():
         if part.target.shape != (batch, targets):
             raise ShapeError(f"{len(part.target)} rows, other streams have {batch}", stream=name)
+    check = first.device.type == "cpu" if check_times is None else check_times
+    mask: Tensor
+    ages: Tensor | None
     if return_dict:
         if out is not None:
             raise ConfigError("out is for one tensor: leave return_dict out")
-        found = _each(streams, target_times, chosen, lengths, fill, backend)
+        found = _each(parts, fill, backend, check)
         values_of: Values = {name: values for name, (values, _) in found.items()}
         mask = torch.stack([valid for _, valid in found.values()], dim=2)
-        ages = align_reference([_bare(p) for p in parts.values()]).age_s if return_age else None
+        ages = ages_s(clamped(parts.values())) if return_age else None
     else:
-        values_of, mask, ages = _joined(parts, fill, out, backend)
+        values_of, mask, ages = _joined(parts, fill, out, backend, check)
     returned = [values_of, *([mask] if return_mask else []), *([ages] if return_age else [])]
     return tuple(returned) if len(returned) > 1 else values_of
 
@@ -148,20 +157,17 @@ def _part(
     target: Tensor,
     policy: AlignmentPolicy,
     lengths: Tensor | None,
-    check: bool | None,
+    period: float | None,
 ) -> Part:
     if values.ndim < 2:
         raise ShapeError(f"values must be (B, S, ...), got {tuple(values.shape)}")
     batch, samples = values.shape[:2]
-    check_data(values[0] if batch else values.new_zeros(0, 4), policy.method)
-    sources = batched_times("times", times, batch, samples)
-    targets = batched_times("target_times", target, batch, None)
+    check_data(values[0] if batch else values.new_zeros(0, 4), policy.method, period)
+    sources = batched_times("times", times, values, samples)
+    targets = batched_times("target_times", target, values, None)
     source_s, target_s = seconds_of(sources, targets)
     counts = counts_of(lengths, batch, samples, values.device)
-    if values.device.type == "cpu" if check is None else check:
-        check_values(source_s, target_s, counts, samples)
-    counts = counts.clamp(0, samples)
-    return Part(values, source_s, target_s, counts, policy.method, policy.max_gap_s)
+    return Part(values, source_s, target_s, counts, policy.method, policy.max_gap_s, period)
 
 
 def _joined(
@@ -169,6 +175,7 @@ def _joined(
     fill: Literal["hold", "nan"] | float,
     out: Tensor | None,
     backend: str | None,
+    check: bool,
 ) -> Aligned:
     dtype = next(iter(parts.values())).data.dtype
     for name, part in parts.items():
@@ -180,79 +187,67 @@ def _joined(
             )
     every = list(parts.values())
     constant = fill_value(fill, dtype)
-    grads = torch.is_grad_enabled() and any(one.requires_grad for part in every for one in part[:3])
-    fused = _chosen(backend, every) == "numba" and not grads
-    if out is not None:
-        _check_out(out, every, grads)
-    if fused:
-        from robocache.ops.align.cpu import align_cpu
-
-        found = align_cpu(every, out)
+    tensors = [[part[field] for part in every] for field in range(4)]
+    methods = [part.method for part in every]
+    gaps = [torch.inf if part.max_gap_s is None else part.max_gap_s for part in every]
+    periods = [part.period or 0.0 for part in every]
+    given = (*tensors, methods, gaps, periods, list(parts), backend, check)
+    if out is None:
+        found = Aligned(*torch.ops.robocache.align(*given))
     else:
-        found = align_reference(every)
-        if out is not None:
-            found = found._replace(values=out.copy_(found.values))
+        _check_out(out, every)
+        found = Aligned(out, *torch.ops.robocache.align_out(*given, out))
     if constant is None:
         return found
-    widths = torch.tensor([part.width for part in every])
-    invalid = (~found.valid).repeat_interleave(widths.to(found.valid.device), dim=2)
+    invalid = torch.cat(
+        [~found.valid[..., n, None].expand(-1, -1, part.width) for n, part in enumerate(every)], 2
+    )
     write = found.values.masked_fill_ if out is not None else found.values.masked_fill
     return found._replace(values=write(invalid, constant))
 
 
-def _chosen(backend: str | None, parts: Sequence[Part]) -> str:
-    device = parts[0].data.device
-    possible = all(part.method != "slerp" for part in parts)
-    if backend is None:
-        best = preferred("align", device)
-        return best if best != "numba" or possible else "torch"
-    require_backend("align", backend, device)
-    if backend == "numba" and not possible:
-        raise ConfigError("backend='numba' of align has no slerp: leave backend out")
-    return backend
-
-
-def _check_out(out: Tensor, parts: Sequence[Part], grads: bool) -> None:
+def _check_out(out: Tensor, parts: Sequence[Part]) -> None:
     first = parts[0]
-    width = sum(part.width for part in parts)
-    wanted = (*first.target.shape, width)
-    if tuple(out.shape) != wanted or out.dtype != first.data.dtype or not out.is_contiguous():
+    wanted = (*first.target.shape, sum(part.width for part in parts))
+    if (
+        tuple(out.shape) != wanted
+        or (out.dtype, out.device) != (first.data.dtype, first.data.device)
+        or not out.is_contiguous()
+    ):
         raise ShapeError(
-            f"out must be contiguous {wanted} {first.data.dtype}, got {tuple(out.shape)} "
-            f"{out.dtype}"
+            f"out must be contiguous {wanted} {first.data.dtype} on {first.data.device}, got "
+            f"{tuple(out.shape)} {out.dtype} on {out.device}"
         )
-    if grads or out.requires_grad:
+    inputs = [one for part in parts for one in (part.data, part.source, part.target)]
+    if out.requires_grad or (torch.is_grad_enabled() and any(one.requires_grad for one in inputs)):
         raise ConfigError("out cannot be written to where gradients are asked for")
 
 
 def _each(
-    streams: Mapping[str, tuple[Tensor, Tensor]],
-    target: Tensor,
-    policies: Mapping[str, AlignmentPolicy],
-    lengths: Mapping[str, Tensor] | None,
+    parts: Mapping[str, Part],
     fill: Literal["hold", "nan"] | float,
     backend: str | None,
+    check: bool,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Name -> values and mask, each stream resampled by itself."""
     found = {}
-    for name, (values, times) in streams.items():
-        answer = resample_trajectories(
-            values,
-            times,
-            target,
-            method=policies[name].method,
-            max_gap_s=policies[name].max_gap_s,
-            lengths=None if lengths is None else lengths.get(name),
-            fill=fill,
-            return_mask=True,
-            backend=backend,
-            check_times=False,
-        )
+    for name, part in parts.items():
+        try:
+            answer = resample_trajectories(
+                part.data,
+                part.source,
+                part.target,
+                method=part.method,
+                max_gap_s=part.max_gap_s,
+                period=part.period,
+                lengths=part.counts,
+                fill=fill,
+                return_mask=True,
+                backend=backend,
+                check_times=check,
+            )
+        except DataError as error:
+            raise error.located(stream=name) from error
         assert isinstance(answer, tuple)
         found[name] = answer
     return found
-
-
-def _bare(part: Part) -> Part:
-    """The part with no values, of which only mask and ages are asked."""
-    return part._replace(data=part.data.new_zeros(*part.data.shape[:2], 0), method=part.method)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -35,7 +35,7 @@ class Part(NamedTuple):
         data: (B, S, ...).
         source, target: (B, S), (B, T) float64 seconds.
         counts: (B,) int64, how many leading samples count.
-        method, max_gap_s: as in `plan_resample`.
+        method, max_gap_s, period: as in `resample_trajectories`.
     """
 
     data: Tensor
@@ -44,6 +44,7 @@ class Part(NamedTuple):
     counts: Tensor
     method: Method
     max_gap_s: float | None
+    period: float | None
 
     @property
     def width(self) -> int:
@@ -54,19 +55,28 @@ class Part(NamedTuple):
 def align_reference(parts: Sequence[Part]) -> Aligned:
     """The definition that a fused version matches; differentiable in values and times."""
     found = [resample_batched(*part) for part in parts]
-    ages = []
-    for part in parts:
-        if part.data.shape[1]:
-            with torch.no_grad():
-                age = plan_batched(*part[1:]).age_s
-        else:
-            age = torch.full_like(part.target, torch.inf)
-        ages.append(age)
     return Aligned(
         torch.cat([_flat(values) for values, _ in found], dim=2),
         torch.stack([valid for _, valid in found], dim=2),
-        torch.stack(ages, dim=2),
+        ages_s(parts),
     )
+
+
+def clamped(parts: Iterable[Part]) -> list[Part]:
+    """The same with counts that are possible."""
+    return [part._replace(counts=part.counts.clamp(0, part.data.shape[1])) for part in parts]
+
+
+@torch.no_grad()
+def ages_s(parts: Sequence[Part]) -> Tensor:
+    """(B, T, N) as in `Aligned`."""
+    return torch.stack([_age(part) for part in parts], dim=2)
+
+
+def _age(part: Part) -> Tensor:
+    if part.data.shape[1] == 0:
+        return torch.full_like(part.target, torch.inf)
+    return plan_batched(part.source, part.target, part.counts, part.method, part.max_gap_s).age_s
 
 
 def _flat(values: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ def resample_batched(
     counts: Tensor,
     method: Method,
     max_gap_s: float | None,
+    period: float | None,
     *,
     some_empty: bool = True,
 ) -> tuple[Tensor, Tensor]:
@@ -33,6 +34,7 @@ def resample_batched(
         source, target: (B, S) and (B, T) float64 seconds.
         counts: (B,) int64, how many leading samples of each row count.
         method, max_gap_s: as in `plan_resample`.
+        period: as in `apply_plan`.
         some_empty: False: no count is 0, which saves a pass.
     """
     batch, samples = data.shape[:2]
@@ -42,7 +44,7 @@ def resample_batched(
     plan = plan_batched(source, target, counts, method, max_gap_s)
     first = samples * torch.arange(batch, device=data.device)[:, None]
     flat = ResamplePlan(plan.left + first, plan.right + first, plan.weight, plan.valid, plan.age_s)
-    values = apply_plan(data.flatten(0, 1), flat, method=method)
+    values = apply_plan(data.flatten(0, 1), flat, method=method, period=period)
     if some_empty:
         values = values.masked_fill((counts == 0)[(...,) + (None,) * (values.ndim - 1)], 0)
     return values, plan.valid

@@ -27,6 +27,7 @@ def resample_trajectories(
     method: Method = "linear",
     lengths: Tensor | None = None,
     max_gap_s: float | None = None,
+    period: float | None = None,
     fill: Literal["hold", "nan"] | float = "hold",
     return_mask: bool = False,
     out: Tensor | None = None,
@@ -42,16 +43,18 @@ def resample_trajectories(
         source_data: (B, S, ...).
         source_times: (B, S), or (S,) shared by the batch; strictly increasing.
         target_times: (B, T), or (T,) shared by the batch.
-        method: as in `plan_resample`; `slerp` takes quaternions (..., 4) in either order, along the
-            shorter arc, so signs of samples do not matter.
+        method: as in `plan_resample`; `slerp` takes unit quaternions (..., 4), xyzw or wxyz, along
+            the shorter arc; the result is normalised, with the sign of the earlier sample.
         lengths: (B,) integers, how many leading samples of each trajectory count; None: all.
         max_gap_s: seconds, as in `plan_resample`.
+        period: the values are angles with this period (2 * math.pi, 360), and `linear` goes along
+            the shorter arc from the earlier sample, without wrapping the result; see `apply_plan`.
         fill: value of invalid entries: "hold" the nearest sample, "nan", or a number.
         return_mask: also return the (B, T) bool mask of valid entries.
         out: contiguous (B, T, ...) of the dtype and device of `source_data` to write into, and to
             return; new memory costs more than the rest where it is large.
         backend: see `available_backends("resample")`; None: chosen by device, dtype and method.
-            All give the same bits on the CPU.
+            All give the same bits on the CPU, but `triton` for `slerp`, which is equal to rounding.
         check_times: whether times and lengths are looked at; None: on the CPU. Elsewhere that
             waits for the device; unsorted times that are not looked at give undefined values.
 
@@ -62,21 +65,23 @@ def resample_trajectories(
     Raises:
         TimesError: times not finite, not strictly increasing, or of mixed or unsupported dtype;
             names the row.
-        ShapeError: shapes that do not belong together, or data that the method cannot take.
-        ConfigError: unknown method or backend, or a fill that the dtype cannot hold.
+        ShapeError: shapes or devices that do not belong together, or data that the method cannot
+            take.
+        ConfigError: unknown method or backend, a fill that the dtype cannot hold, or a period that
+            is not positive or has another method than `linear`.
     """
     if source_data.ndim < 2:
         raise ShapeError(f"source_data must be (B, S, ...), got {tuple(source_data.shape)}")
     check_method(method)
-    check_data(source_data[0] if len(source_data) else source_data.new_zeros(0, 4), method)
+    check_data(source_data[0] if len(source_data) else source_data.new_zeros(0, 4), method, period)
     constant = fill_value(fill, source_data.dtype)
     batch, samples = source_data.shape[:2]
-    sources = batched_times("source_times", source_times, batch, samples)
-    targets = batched_times("target_times", target_times, batch, None)
+    sources = batched_times("source_times", source_times, source_data, samples)
+    targets = batched_times("target_times", target_times, source_data, None)
     source_s, target_s = seconds_of(sources, targets)
     counts = counts_of(lengths, batch, samples, source_data.device)
     check = source_data.device.type == "cpu" if check_times is None else check_times
-    given = (source_data, source_s, target_s, counts, method, max_gap_s, backend, check)
+    given = (source_data, source_s, target_s, counts, method, max_gap_s, period, backend, check)
     if out is None:
         values, valid = torch.ops.robocache.resample(*given)
     else:
@@ -93,21 +98,29 @@ def resample_trajectories(
     return (values, valid) if return_mask else values
 
 
-def _chosen(backend: str | None, data: Tensor, method: Method) -> str:
+def _chosen(backend: str | None, data: Tensor, method: Method, period: float | None) -> str:
     """The implementation to use: what was asked for, else by device, dtype and method alone."""
     if backend is None:
         best = preferred("resample", data.device)
-        return best if best != "numba" or _has_kernel(data.dtype, method) else "torch"
+        return best if has_kernel(best, data.dtype, method, period) else "torch"
     require_backend("resample", backend, data.device)
-    if backend == "numba" and not _has_kernel(data.dtype, method):
-        raise ConfigError(f"backend='numba' has no {method!r} of {data.dtype}: leave backend out")
+    if not has_kernel(backend, data.dtype, method, period):
+        what = f"{method!r} of {data.dtype}" + ("" if period is None else " with a period")
+        raise ConfigError(f"backend={backend!r} has no {what}: leave backend out")
     return backend
 
 
-def _has_kernel(dtype: torch.dtype, method: Method) -> bool:
-    from robocache.ops.resample.cpu import can_resample  # numba takes half a second to import
+def has_kernel(backend: str, dtype: torch.dtype, method: Method, period: float | None) -> bool:
+    """Whether an implementation can do this; numba and Triton are imported when they are asked."""
+    if backend == "numba":
+        from robocache.ops.resample import cpu
 
-    return can_resample(dtype, method)
+        return period is None and cpu.can_resample(dtype, method)
+    if backend == "triton":
+        from robocache.ops.resample import triton
+
+        return triton.can_resample(dtype, method)
+    return True
 
 
 def _compute(
@@ -117,11 +130,12 @@ def _compute(
     counts: Tensor,
     method: Any,
     max_gap_s: float | None,
+    period: float | None,
     backend: str | None,
     check: bool,
     out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    backend = _chosen(backend, data, method)
+    backend = _chosen(backend, data, method, period)
     if backend == "numba":
         from robocache.ops.resample.cpu import is_sound, resample_cpu
 
@@ -131,19 +145,22 @@ def _compute(
     counts = counts.clamp(0, data.shape[1])
     if backend == "numba":
         return resample_cpu(data, source, target, counts, method, max_gap_s, out)
+    given = (data, source, target, counts, method, max_gap_s, period)
+    if backend == "triton":
+        from robocache.ops.resample.triton import resample_triton
+
+        return resample_triton(*given, out)
     if backend == "reference":
-        values, valid = resample_reference(data, source, target, counts, method, max_gap_s)
+        values, valid = resample_reference(*given)
     else:
         some_empty = data.device.type != "cpu" or bool((counts == 0).any())
-        values, valid = resample_batched(
-            data, source, target, counts, method, max_gap_s, some_empty=some_empty
-        )
+        values, valid = resample_batched(*given, some_empty=some_empty)
     return (values if out is None else out.copy_(values)), valid
 
 
 _ARGUMENTS = (
     "Tensor data, Tensor source, Tensor target, Tensor counts, str method, float? max_gap_s, "
-    "str? backend, bool check"
+    "float? period, str? backend, bool check"
 )
 
 
@@ -165,7 +182,7 @@ def _fake_out(*given: Any) -> Tensor:
 
 
 def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    data, source, target, counts, ctx.method, ctx.max_gap_s, *_ = inputs
+    data, source, target, counts, *ctx.options = inputs[:7]
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(data, source, target, counts)
 
@@ -176,11 +193,17 @@ def _gradients(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
         inputs = [one.detach().requires_grad_(w) for one, w in zip(saved, wanted, strict=True)]
         data, source, target = inputs
-        values, _valid = resample_batched(data, source, target, counts, ctx.method, ctx.max_gap_s)
+        values, _valid = resample_batched(data, source, target, counts, *ctx.options)
         asked = [one for one, w in zip(inputs, wanted, strict=True) if w]
-        found = torch.autograd.grad(values, asked, gradient, allow_unused=True)
-    given = iter(found)
-    return (*(next(given) if w else None for w in wanted), *[None] * 5)
+        given = iter(gradients(values, asked, gradient))
+    return (*(next(given) if w else None for w in wanted), *[None] * 6)
+
+
+def gradients(values: Tensor, inputs: list[Tensor], gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """Of inputs by the gradient of values; None where values do not follow from them."""
+    if not values.requires_grad:  # copies do not follow from times
+        return (None,) * len(inputs)
+    return torch.autograd.grad(values, inputs, gradient, allow_unused=True)
 
 
 _LIBRARY: Any = torch.library.Library("robocache", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -195,8 +218,11 @@ torch.library.register_autograd(
 )
 
 
-def batched_times(name: str, times: Tensor, batch: int, count: int | None) -> Tensor:
-    """Times as (B, n), from (B, n) or (n,)."""
+def batched_times(name: str, times: Tensor, data: Tensor, count: int | None) -> Tensor:
+    """Times as (B, n), from (B, n) or (n,), beside data (B, ...)."""
+    batch = len(data)
+    if times.device != data.device:
+        raise ShapeError(f"{name} are on {times.device}, the values on {data.device}")
     if times.ndim == 1:
         times = times.expand(batch, -1)
     if times.ndim != 2 or len(times) != batch or count not in (None, times.shape[1]):
@@ -220,7 +246,7 @@ def seconds_of(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     kinds = {source.dtype, target.dtype}
     if kinds == {torch.int64}:
         start = source[:, :1] if source.shape[1] else source.new_zeros(len(source), 1)
-        return (source - start).double() / 1e9, (target - start.to(target.device)).double() / 1e9
+        return (source - start).double() / 1e9, (target - start).double() / 1e9
     if not all(kind.is_floating_point for kind in kinds):
         raise TimesError(
             "times must be floating seconds or int64 nanoseconds, both of the same kind; got "

@@ -6,6 +6,8 @@ Slerp: K. Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,27 +20,37 @@ from robocache.ops.resample.plan import ResamplePlan, check_method, plan_resampl
 NEARLY_PARALLEL = 1.0 - 1e-6
 
 
-def apply_plan(source_data: Tensor, plan: ResamplePlan, *, method: Method) -> Tensor:
+def apply_plan(
+    source_data: Tensor, plan: ResamplePlan, *, method: Method, period: float | None = None
+) -> Tensor:
     """Values at the target times of `plan`; where it is invalid, the held sample.
 
     `previous` and `nearest` copy samples. `linear` and `slerp` are computed in the dtype of the
     data, float16 and bfloat16 in float32, integers in float64 and rounded to the nearest (halves to
     even); differentiable in `source_data`. Without any sample the result is zero.
 
+    `slerp` goes along the shorter arc. xyzw and wxyz give the same numbers in their own order; the
+    result is normalised and has the sign of the earlier sample, whatever that of the later one.
+
+    With `period` the values are angles: `linear` goes from the earlier sample along the shorter
+    arc, downwards if both are half a period long. The result is not wrapped: it starts at the
+    earlier sample, and may lie up to half a period beyond the range of the samples.
+
     Args:
         source_data: (S, ...); for `slerp` floating, last axis a unit quaternion of length 4.
+        period: of angles, in the unit of the data, for `linear` and floating data alone.
 
     Returns:
         (*target shape, ...) of the dtype and device of `source_data`.
 
     Raises:
-        ConfigError: unknown method.
-        ShapeError: data that the method cannot take.
+        ConfigError: unknown method, or a period that is not positive or has another method.
+        ShapeError: data that the method, or angles, cannot be.
     """
     check_method(method)
     if source_data.ndim == 0:
         raise ShapeError("source_data must have a first axis of samples, got a scalar")
-    check_data(source_data, method)
+    check_data(source_data, method, period)
     if len(source_data) == 0:
         return source_data.new_zeros((*plan.left.shape, *source_data.shape[1:]))
     left = _rows(source_data, plan.left)
@@ -49,8 +61,11 @@ def apply_plan(source_data: Tensor, plan: ResamplePlan, *, method: Method) -> Te
     compute = _compute_dtype(source_data.dtype)
     per_sample = (...,) + (None,) * (source_data.ndim - 1)
     weight = plan.weight.to(source_data.device)[per_sample].to(compute)
-    blend = _slerp if method == "slerp" else _lerp
-    blended = blend(left.to(compute), right.to(compute), weight)
+    left_c, right_c = left.to(compute), right.to(compute)
+    if method == "slerp":
+        blended = _slerp(left_c, right_c, weight)
+    else:
+        blended = _lerp(left_c, right_c, weight, period)
     if not source_data.is_floating_point():
         blended = blended.round()
     alone = (plan.left == plan.right).to(source_data.device)[per_sample]
@@ -70,20 +85,24 @@ def resample_reference(
     counts: Tensor,
     method: Method,
     max_gap_s: float | None,
+    period: float | None,
 ) -> tuple[Tensor, Tensor]:
     """What `resample_batched` gives, row by row; the definition of it."""
     rows, masks = [], []
     for row, count in enumerate(counts.tolist()):
         plan = plan_resample(source[row, :count], target[row], method=method, max_gap_s=max_gap_s)
-        rows.append(apply_plan(data[row, :count], plan, method=method))
+        rows.append(apply_plan(data[row, :count], plan, method=method, period=period))
         masks.append(plan.valid.to(data.device))
     shape = (len(data), target.shape[1])
     values = torch.stack(rows) if rows else data.new_zeros((*shape, *data.shape[2:]))
     return values, torch.stack(masks) if masks else data.new_zeros(shape, dtype=torch.bool)
 
 
-def _lerp(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
-    return left + weight * (right - left)
+def _lerp(left: Tensor, right: Tensor, weight: Tensor, period: float | None = None) -> Tensor:
+    difference = right - left
+    if period is not None:
+        difference = difference - period * torch.floor(difference * (1 / period) + 0.5)
+    return left + weight * difference
 
 
 def _slerp(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
@@ -106,7 +125,14 @@ def _compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype.is_floating_point else torch.float64
 
 
-def check_data(data: Tensor, method: Method) -> None:
+def check_data(data: Tensor, method: Method, period: float | None = None) -> None:
+    if period is not None:
+        if method != "linear":
+            raise ConfigError(f"a period is for 'linear', not for {method!r}: leave period out")
+        if not 0 < period < math.inf:
+            raise ConfigError(f"period must be positive and finite, got {period}")
+        if not data.is_floating_point():
+            raise ShapeError(f"angles with a period are floats, got {data.dtype}")
     if method == "linear" and (data.dtype == torch.bool or data.is_complex()):
         raise ShapeError(
             f"{data.dtype} cannot be interpolated; use `previous` or `nearest` for this stream"
