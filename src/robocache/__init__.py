@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         fused_multimodal_alignment,
         resample_trajectories,
         voxelize,
+        voxelize_occupancy,
     )
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
     "fused_multimodal_alignment",
     "resample_trajectories",
     "voxelize",
+    "voxelize_occupancy",
 ]
 _OPS = (
     "align",
@@ -47,6 +49,7 @@ _OPS = (
     "fused_multimodal_alignment",
     "resample_trajectories",
     "voxelize",
+    "voxelize_occupancy",
 )
 
 

@@ -4,7 +4,7 @@ from robocache.ops.align import align, fused_multimodal_alignment
 from robocache.ops.backends import available_backends
 from robocache.ops.deproject import deproject
 from robocache.ops.resample import ResamplePlan, apply_plan, plan_resample, resample_trajectories
-from robocache.ops.voxelize import voxelize
+from robocache.ops.voxelize import voxelize, voxelize_occupancy
 
 __all__ = [
     "ResamplePlan",
@@ -16,4 +16,5 @@ __all__ = [
     "plan_resample",
     "resample_trajectories",
     "voxelize",
+    "voxelize_occupancy",
 ]

@@ -13,6 +13,7 @@ from robocache.core.errors import ConfigError, unknown_name
 BACKENDS = {
     "align": ("numba", "torch"),
     "resample": ("numba", "torch", "reference"),
+    "voxelize": ("triton", "numba", "torch"),
 }
 """Operation -> its implementations, those that are preferred first."""
 
