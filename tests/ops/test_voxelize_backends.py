@@ -112,8 +112,9 @@ def test_any_number_of_features(backend, channels) -> None:
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_everything_with_everything(backend, dtype, feature_dtype, reduce) -> None:
-    for lead, count, dims in itertools.product(LEADS, COUNTS, GRIDS):
-        for channels in (1, 5, 17) if reduce in REDUCED else (0,):
+    counts = (0, 1, 13, 151 if backend == "triton" else 601)
+    for lead, count, dims in itertools.product(((), (2, 3), (0,)), counts, GRIDS[:2]):
+        for channels in (1, 17) if reduce in REDUCED else (0,):
             require_equal(cloud(reduce, dtype, lead, count, dims, channels, feature_dtype), backend)
 
 

@@ -14,6 +14,8 @@ from robocache.core.errors import ConfigError, ShapeError, unknown_name
 from robocache.ops.voxelize.reference import Reduce
 
 REDUCTIONS = get_args(Reduce)
+NEGLIGIBLE = 2**20
+"""For so few bytes the system is not asked what is free, which takes longer than a small grid."""
 
 
 def check_points(points: Tensor, features: Tensor | None, reduce: str) -> None:
@@ -88,6 +90,8 @@ def require_memory(wanted: int, device: torch.device, max_bytes: int | None = No
     """
     limit, whose = max_bytes, "max_bytes"
     if limit is None:
+        if wanted <= NEGLIGIBLE:
+            return
         limit, whose = _free_bytes(device), f"free memory of {device}"
     if wanted > limit:
         raise ConfigError(
