@@ -190,7 +190,8 @@ def _key(value):
             value == value, bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF), 0x7FF8000000000000
         )
     else:
-        bits = value.to(tl.float32).to(tl.int32, bitcast=True)
+        value = value.to(tl.float32)
+        bits = value.to(tl.int32, bitcast=True)
         key = tl.where(value == value, bits ^ ((bits >> 31) & 0x7FFFFFFF), 0x7FC00000)
     return key
 
