@@ -34,6 +34,7 @@ bench: $(INSTALLED)
 bench-ops: $(INSTALLED)
 	$(BIN)/python benchmarks/resample.py --out benchmarks/out/resample.json
 	$(BIN)/python benchmarks/align.py --out benchmarks/out/align.json
+	$(BIN)/python benchmarks/voxelize.py --out benchmarks/out/voxelize.json
 
 # Each peer gets an environment of its own below benchmarks/out/, several gigabytes in all.
 bench-datasets: $(INSTALLED)

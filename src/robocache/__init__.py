@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         fused_multimodal_alignment,
         resample_trajectories,
         voxelize,
+        voxelize_occupancy,
     )
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ __all__ = [
     "fused_multimodal_alignment",
     "resample_trajectories",
     "voxelize",
+    "voxelize_occupancy",
 ]
 _OPS = (
     "align",
@@ -56,6 +58,7 @@ _OPS = (
     "fused_multimodal_alignment",
     "resample_trajectories",
     "voxelize",
+    "voxelize_occupancy",
 )
 
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as some
 
 import robocache
 from robocache.core.errors import ConfigError, ShapeError, TimesError
-from robocache.ops import backends, resample_trajectories
-from robocache.ops.resample import cpu, op
+from robocache.ops import backends, compiled, resample_trajectories
+from robocache.ops.resample import op
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 DTYPES = (*FLOATS, torch.uint8, torch.int16, torch.int64, torch.bool)
@@ -355,22 +355,22 @@ def test_kernels_are_not_imported_before_they_are_used() -> None:
 
 
 def test_it_is_compiled_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    njit = cpu.njit
+    njit = compiled.njit
 
-    def refusing(*, cache: bool = False, nogil: bool) -> Any:
-        def compiled(function: Any) -> Any:
+    def refusing(*, cache: bool = False, **options: Any) -> Any:
+        def compiling(function: Any) -> Any:
             if cache:
                 raise RuntimeError("cannot cache function: no locator available")
-            return njit(nogil=nogil)(function)
+            return njit(**options)(function)
 
-        return compiled
+        return compiling
 
-    monkeypatch.setattr(cpu, "njit", refusing)
+    monkeypatch.setattr(compiled, "njit", refusing)
 
     def following(number: int) -> int:
         return number + 1
 
-    assert cpu._compiled(following)(1) == 2
+    assert compiled.compiled(following)(1) == 2
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,7 +11,7 @@ from robocache.ops.augment import (
 from robocache.ops.backends import available_backends
 from robocache.ops.deproject import deproject
 from robocache.ops.resample import ResamplePlan, apply_plan, plan_resample, resample_trajectories
-from robocache.ops.voxelize import voxelize
+from robocache.ops.voxelize import voxelize, voxelize_occupancy
 
 __all__ = [
     "ImageParameters",
@@ -28,4 +28,5 @@ __all__ = [
     "plan_resample",
     "resample_trajectories",
     "voxelize",
+    "voxelize_occupancy",
 ]

@@ -14,6 +14,7 @@ BACKENDS = {
     "align": ("triton", "numba", "torch"),
     "augment": ("triton", "numba", "torch"),
     "resample": ("triton", "numba", "torch", "reference"),
+    "voxelize": ("triton", "numba", "torch"),
 }
 """Operation -> its implementations, those that are preferred first."""
 

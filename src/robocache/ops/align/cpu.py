@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robocache.ops.align.reference import Aligned, Part
+from robocache.ops.compiled import in_threads
 from robocache.ops.resample.cpu import (
     CODES,
     HALVES,
@@ -16,7 +17,6 @@ from robocache.ops.resample.cpu import (
     clock_of,
     empty_plan,
     flat,
-    in_threads,
     plan_rows,
 )
 

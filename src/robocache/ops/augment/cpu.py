@@ -13,8 +13,8 @@ from torch import Tensor
 from robocache.ops.augment.parameters import CURVE_STEPS
 from robocache.ops.augment.reference import BYTE
 from robocache.ops.augment.tables import ImageTables
+from robocache.ops.compiled import compiled, in_threads
 from robocache.ops.philox import BELL_MIDDLE, BELL_SCALE, MULTIPLIERS, ROUNDS, WEYL
-from robocache.ops.resample.cpu import compiled, in_threads
 
 _BYTE = np.float32(BYTE)
 _STEPS = np.float32(CURVE_STEPS)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from robocache.ops.augment.cpu import bell_at, words_at
 from robocache.ops.augment.ranges import FARTHEST_MM, METRES, MILLIMETRES, SHARE, RangeTables
-from robocache.ops.resample.cpu import compiled, in_threads
+from robocache.ops.compiled import compiled, in_threads
 
 _METRES, _MILLIMETRES, _FARTHEST = (np.float32(v) for v in (METRES, MILLIMETRES, FARTHEST_MM))
 _SHARE, _ZERO, _HALF = np.float32(SHARE), np.float32(0), np.float32(0.5)

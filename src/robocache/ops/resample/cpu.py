@@ -1,34 +1,29 @@
-"""The same in one pass over memory, compiled by numba, which is asked for by `robocache[kernels]`.
+"""The same in one pass over memory, compiled by numba.
 
 The arithmetic is that of the reference, operation by operation, so results are equal to the bit.
-Kernels run without Python's lock; rows are divided among as many threads as torch has.
 Letters: B rows, S samples, T targets, D values a sample.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from robocache.core.stream import Method
+from robocache.ops.compiled import compiled, in_threads
 
 HALVES = (torch.float16, torch.bfloat16)
 BLENDED = (torch.float32, torch.float64, torch.uint8, torch.int16, torch.int32, torch.int64)
 """What `linear` is compiled for; halves become float32 on the way."""
 PREVIOUS, NEAREST, LINEAR = 0, 1, 2
 CODES = {"previous": PREVIOUS, "nearest": NEAREST, "linear": LINEAR}
-BYTES_PER_THREAD = 2**19
-"""Less than so much for each is not worth another thread."""
 
 
 def can_resample(dtype: torch.dtype, method: Method) -> bool:
@@ -134,33 +129,9 @@ def is_sound(source: Tensor, target: Tensor, counts: Tensor) -> bool:
     return bool(_is_sound(*clock_of(source, target, counts)))
 
 
-def in_threads(run: Callable[[int, int], None], rows: int, size: int) -> None:
-    """Run rows begin to end in parts, for `size` bytes of results."""
-    count = min(torch.get_num_threads(), rows, max(1, size // BYTES_PER_THREAD))
-    if count <= 1:
-        run(0, rows)
-        return
-    edges = [rows * part // count for part in range(count + 1)]
-    list(_pool(os.getpid(), count).map(run, edges[:-1], edges[1:]))
-
-
-@lru_cache(maxsize=1)
-def _pool(process: int, count: int) -> ThreadPoolExecutor:
-    """Threads of this process; a forked one has none of its parent's."""
-    return ThreadPoolExecutor(count, thread_name_prefix="robocache-resample")
-
-
 def flat(tensor: Tensor) -> NDArray[Any]:
     """(B, T, D), a view of contiguous memory."""
     return tensor.reshape(*tensor.shape[:2], math.prod(tensor.shape[2:])).numpy()
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function compiled on its first call, kept on disk where there is a place to write to."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return njit(nogil=True)(function)
 
 
 @compiled

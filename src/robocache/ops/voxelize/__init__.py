@@ -1,5 +1,7 @@
 """Points to a dense grid of voxels."""
 
-from robocache.ops.voxelize.reference import Reduce, require_memory, voxelize
+from robocache.ops.voxelize.checks import require_memory
+from robocache.ops.voxelize.op import voxelize, voxelize_occupancy
+from robocache.ops.voxelize.reference import Reduce
 
-__all__ = ["Reduce", "require_memory", "voxelize"]
+__all__ = ["Reduce", "require_memory", "voxelize", "voxelize_occupancy"]
