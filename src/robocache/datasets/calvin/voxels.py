@@ -136,12 +136,10 @@ class CalvinVoxelDataLoader(Epochs[VoxelBatch]):
             part = slice(first, first + together)
             points = points_seen(depth[part], intrinsics[part], poses[part], "opengl").flatten(2, 3)
             placed = (points, grid.voxel_size, grid.dims, grid.origin)
-            occupied[part], dropped[part] = voxelize(*placed, return_dropped=True)
+            _, dropped[part] = voxelize(*placed, out=occupied[part], return_dropped=True)
             if colours is not None:
                 pixels = batch.values[COLOUR][part].flatten(2, 3).float() / 255
-                colours[part] = cast(
-                    torch.Tensor, voxelize(*placed, reduce="mean", features=pixels)
-                )
+                voxelize(*placed, reduce="mean", features=pixels, out=colours[part])
         return VoxelBatch(
             occupied=occupied,
             colours=colours,
