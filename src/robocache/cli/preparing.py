@@ -74,8 +74,11 @@ def randomizer_for(
     tables = [table] if isinstance(table, WindowTable) else table.tables
     specs = {name: spec for part in tables for name, spec in part.specs.items()}
     made = BatchRandomizer(wanted, seed, specs)
-    console.print(f"randomized in every step: {', '.join(made.streams) or 'nothing'}")
-    return made if made.streams else None
+    if not made.streams:
+        console.print("randomized in every step: nothing, the policy reads no picture and no depth")
+        return None
+    console.print(f"randomized in every step: {', '.join(made.streams)}")
+    return made
 
 
 def keep_features(
