@@ -21,8 +21,8 @@ from hypothesis import strategies as some
 
 import robocache
 from robocache.core.errors import ConfigError, ShapeError, TimesError
-from robocache.ops import backends, compiled, resample_trajectories
-from robocache.ops.resample import op
+from robocache.ops import align, backends, compiled, resample_trajectories
+from robocache.ops.resample import cpu, op
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 DTYPES = (*FLOATS, torch.uint8, torch.int16, torch.int64, torch.bool)
@@ -177,6 +177,27 @@ def test_not_numbers_and_infinities_stay_where_they_are() -> None:
             found = resample_trajectories(data, times, at, backend=backend)
         expected = [[1.0, np.nan], [np.inf, 2.0], [3.0, 4.0], [3.0, 4.0], [np.nan, 3.0]]
         np.testing.assert_array_equal(found[0].numpy(), expected)
+
+
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 50])
+def test_results_past_the_cache_are_the_same(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "LARGE", 0)
+    asked = trajectories(torch.float32, 4, 9, 23, (width,))
+    asked["source_data"][0, 2] = np.inf
+    asked["source_data"][1, 3] = np.nan
+    expected = resample_trajectories(**asked, backend="reference")
+    found = resample_trajectories(**asked, backend="numba")
+    np.testing.assert_array_equal(found, expected)
+    place = torch.zeros(4 * 23 * width + 1)[1:].view(4, 23, width)  # begins between two lines
+    resample_trajectories(**asked, backend="numba", out=place)
+    np.testing.assert_array_equal(place, expected)
+
+    streams = {"one": (asked["source_data"], asked["source_times"])}
+    streams["two"] = (asked["source_data"][..., :3].contiguous(), asked["source_times"])
+    at = asked["target_times"]
+    np.testing.assert_array_equal(
+        align(streams, at, backend="numba"), align(streams, at, backend="torch")
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 3])

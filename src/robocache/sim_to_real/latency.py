@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,15 @@ class LatencyConfig:
             raise ConfigError(
                 f"latency drop_probability must lie in [0, 1], got {self.drop_probability}"
             )
+
+    def scaled(self, share: float) -> LatencyConfig:
+        """The same link with this share of its delay, jitter and losses."""
+        return replace(
+            self,
+            mean_s=share * self.mean_s,
+            jitter_s=share * self.jitter_s,
+            drop_probability=share * self.drop_probability,
+        )
 
 
 class LatencySimulator:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from robocache.core.episode import Episode
-from robocache.core.seeding import derive_seed
+from robocache.core.seeding import derive_seed, generator
 from robocache.core.stream import StreamSpec
 from robocache.sim_to_real.latency import LatencyConfig, LatencySimulator
 from robocache.sim_to_real.ranges import DepthRanges, ImageRanges, Randomization
@@ -53,14 +53,16 @@ class SimToReal:
 
 @dataclass(frozen=True)
 class Delays:
-    """Episodes with streams as late, and with as many losses, as a robot's.
+    """Episodes with streams as late, and with as many losses, as a robot's, or less so.
 
-    A stream whose arrival was measured stays as it is.
+    The delay and loss of the preset are the worst: each stream of an episode has a share of them,
+    drawn evenly from 0 to 1, so that what is learned holds for good links, too. A stream whose
+    arrival was measured stays as it is.
 
     Attributes:
         preset: has the latency.
         streams: which may be late; actions are not.
-        seed: of the delays, with the key of each episode.
+        seed: of shares and delays, with the key of each episode.
     """
 
     preset: SimToReal
@@ -76,5 +78,6 @@ class Delays:
                 continue
             config = self.preset.latency_of(name, stream.spec)
             if config is not None:
-                late[name] = LatencySimulator(config, seed, name).delayed(stream)
+                share = generator(seed, f"share/{name}").random()
+                late[name] = LatencySimulator(config.scaled(share), seed, name).delayed(stream)
         return replace(episode, streams=late)

@@ -33,7 +33,7 @@ def align_cpu(parts: Sequence[Part], out: Tensor | None = None) -> Aligned:
     valid = np.empty((len(parts), batch, targets), np.bool_)
     plans = [empty_plan(batch, targets) for _ in parts]
     clocks = [clock_of(part.source, part.target, part.counts) for part in parts]
-    given = [blended_from(part.data) for part in parts]
+    given = [blended_from(part.data, blended) for part in parts]
     firsts = np.cumsum([0, *widths])
 
     def run(begin: int, end: int) -> None:

@@ -54,7 +54,7 @@ def _compute(*given: Any) -> Aligned:
     if check:
         for name, part in zip(names, parts, strict=True):
             try:
-                check_values(part.source, part.target, part.counts, part.data.shape[1])
+                check_times(backend, part)
             except DataError as error:
                 raise error.located(stream=name) from error
     parts = clamped(parts)
@@ -68,6 +68,16 @@ def _compute(*given: Any) -> Aligned:
         return align_cpu(parts, out)
     found = align_reference(parts)
     return found if out is None else found._replace(values=out.copy_(found.values))
+
+
+def check_times(backend: str, part: Part) -> None:
+    """Raise TimesError or ShapeError where times or lengths are not sound."""
+    if backend == "numba":
+        from robocache.ops.resample.cpu import is_sound
+
+        if is_sound(part.source, part.target, part.counts):
+            return
+    check_values(part.source, part.target, part.counts, part.data.shape[1])
 
 
 _ARGUMENTS = (

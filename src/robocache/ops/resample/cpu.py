@@ -13,16 +13,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from robocache.core.stream import Method
 from robocache.ops.compiled import compiled, in_threads
+from robocache.ops.streaming import ALIGNED, LANES, fence, store_between
 
 HALVES = (torch.float16, torch.bfloat16)
 BLENDED = (torch.float32, torch.float64, torch.uint8, torch.int16, torch.int32, torch.int64)
 """What `linear` is compiled for; halves become float32 on the way."""
 PREVIOUS, NEAREST, LINEAR = 0, 1, 2
+LARGE = 2**22
+"""Bytes from which on results are stored past the cache."""
+STEPS = 8
+"""Samples that are looked at in turn before a search by halves."""
 CODES = {"previous": PREVIOUS, "nearest": NEAREST, "linear": LINEAR}
 
 
@@ -64,7 +70,7 @@ def resample_cpu(
     if data.dtype in HALVES:
         blend = partial(_blend_halves, data.detach(), clock, plan, values.detach())
     else:
-        given, kernel = blended_from(data)
+        given, kernel = blended_from(data, values)
         answer = (clock.counts, plan.left, plan.right, plan.weight)
         blend = partial(kernel, given, *answer, flat(values), 0)
 
@@ -82,9 +88,9 @@ def _blend_halves(
     """Row by row in float32, so that what is converted stays in the cache."""
     for b in range(begin, end):
         row = slice(b, b + 1)
-        given, kernel = blended_from(data[row])
         answer = (clock.counts[row], plan.left[row], plan.right[row], plan.weight[row])
         blended = torch.empty((1, *values.shape[1:]), dtype=torch.float32)
+        given, kernel = blended_from(data[row], blended)
         kernel(given, *answer, flat(blended), 0, 0, 1)
         values[row].copy_(blended)
 
@@ -117,10 +123,12 @@ def empty_plan(batch: int, targets: int) -> Plan:
     return Plan(left, right, np.empty((batch, targets)), np.empty((batch, targets)))
 
 
-def blended_from(data: Tensor) -> tuple[NDArray[Any], Callable[..., None]]:
-    """(B, S, D) values to blend, halves as float32, and the kernel that does."""
+def blended_from(data: Tensor, out: Tensor) -> tuple[NDArray[Any], Callable[..., None]]:
+    """(B, S, D) values to blend, halves as float32, and the kernel that does, into `out`."""
     whole = data.detach().float() if data.dtype in HALVES else data.detach()
     kernel = _blend if whole.dtype.is_floating_point else _blend_integers
+    if whole.dtype == torch.float32 and out.nbytes >= LARGE and out.data_ptr() % ALIGNED == 0:
+        kernel = _blend_large
     return np.ascontiguousarray(flat(whole)), kernel
 
 
@@ -136,18 +144,54 @@ def flat(tensor: Tensor) -> NDArray[Any]:
 
 @compiled
 def _is_sound(source, target, counts):  # type: ignore[no-untyped-def]
+    """The inner loops have no exit, so that they become vector instructions."""
     for b in range(len(counts)):
-        if counts[b] < 0 or counts[b] > source.shape[1]:
+        count = counts[b]
+        if count < 0 or count > source.shape[1]:
             return False
-        last = -np.inf
-        for s in range(counts[b]):
-            if not last < source[b, s] < np.inf:
-                return False
-            last = source[b, s]
-        for t in range(target.shape[1]):
-            if not np.isfinite(target[b, t]):
-                return False
+        row, at = source[b], target[b]
+        if count and not (row[0] > -np.inf and row[count - 1] < np.inf):
+            return False
+        wrong = 0
+        for s in range(count - 1):
+            wrong += not row[s] < row[s + 1]
+        for t in range(len(at)):
+            wrong += not np.abs(at[t]) < np.inf
+        if wrong:
+            return False
     return True
+
+
+@njit(inline="always")
+def _first_after(row, count, at, guess):  # type: ignore[no-untyped-def]
+    """Number of the first of `count` samples after `at`; `count` where there is none.
+
+    From where it would be if the clock were even a few steps on foot, then by halves. Indices have
+    no sign, because numba would look whether they are below 0.
+    """
+    one, few = np.uintp(1), np.uintp(STEPS)
+    most = np.float64(count)
+    low = np.uintp((guess if guess < most else most) if guess > 0 else 0.0)
+    high, walked = low, np.uintp(0)
+    while low > 0 and walked < few and not row[low - one] <= at:
+        low -= one
+        walked += one
+    if walked == 0:
+        while high < count and walked < few and row[high] <= at:
+            high += one
+            walked += one
+        low = high
+        high = count if walked == few else high
+    else:
+        high = low
+        low = np.uintp(0) if walked == few else low
+    while low < high:
+        middle = (low + high) >> one
+        if row[middle] <= at:
+            low = middle + one
+        else:
+            high = middle
+    return low
 
 
 @compiled
@@ -155,23 +199,14 @@ def plan_rows(source, target, counts, method, max_gap, left, right, weight, age,
     """Rows `begin` to `end` of the plan; see `plan_batched`."""
     for b in range(begin, end):
         count = counts[b]
-        low = 0
+        row = source[b]
+        per_second = 0.0
+        if count > 1:
+            per_second = (count - 1) / (row[count - 1] - row[0])
         for t in range(target.shape[1]):
             at = target[b, t]
-            if t == 0 or at < target[b, t - 1]:
-                low = 0
-            high = count  # the first sample after `at` lies in low..count
-            step = 1
-            while low + step < count and source[b, low + step] <= at:
-                step *= 2
-            if low + step < high:
-                high = low + step
-            while low < high:
-                middle = (low + high) // 2
-                if source[b, middle] <= at:
-                    low = middle + 1
-                else:
-                    high = middle
+            guess = (at - row[0]) * per_second if count else 0.0
+            low = np.int64(_first_after(row, np.uintp(count), at, guess))
             before = low - 1
             exact = before >= 0 and source[b, before] == at
             after = before if exact else low
@@ -227,6 +262,37 @@ def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: 
                 share = given.dtype.type(weight[b, t])
                 for d in range(np.uintp(width)):
                     into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
+
+
+@compiled
+def _blend_large(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
+    """As `_blend`, for float32 into memory that begins at a multiple of `ALIGNED`."""
+    samples, width = data.shape[1], np.uintp(data.shape[2])
+    targets, columns = out.shape[1], out.shape[2]
+    given, into = data.reshape(-1), out.reshape(-1)
+    lanes = np.uintp(LANES)
+    for b in range(begin, end):
+        for t in range(targets):
+            low = np.uintp((b * samples + left[b, t]) * data.shape[2])
+            high = np.uintp((b * samples + right[b, t]) * data.shape[2])
+            at = np.uintp((b * targets + t) * columns + first)
+            if counts[b] == 0:
+                for d in range(width):
+                    into[at + d] = 0
+            elif low == high:
+                for d in range(width):
+                    into[at + d] = given[low + d]
+            else:
+                share = np.float32(weight[b, t])
+                head = min(width, (lanes - at % lanes) % lanes)
+                whole = head + (width - head) // lanes * lanes
+                for d in range(head):
+                    into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
+                for d in range(head, whole, lanes):
+                    store_between(given, low + d, high + d, share, into, at + d)  # type: ignore[call-arg]
+                for d in range(whole, width):
+                    into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
+    fence()  # type: ignore[call-arg]
 
 
 @compiled
