@@ -12,7 +12,6 @@ from robocache.ops.align.reference import Aligned, Part
 from robocache.ops.compiled import in_threads
 from robocache.ops.resample.cpu import (
     CODES,
-    HALVES,
     blended_from,
     clock_of,
     empty_plan,
@@ -28,12 +27,11 @@ def align_cpu(parts: Sequence[Part], out: Tensor | None = None) -> Aligned:
     dtype = parts[0].data.dtype
     shape = (batch, targets, sum(widths))
     values = torch.empty(shape, dtype=dtype) if out is None else out
-    blended = torch.empty(shape, dtype=torch.float32) if dtype in HALVES else values
-    into = flat(blended)
+    into = flat(values)
     valid = np.empty((len(parts), batch, targets), np.bool_)
     plans = [empty_plan(batch, targets) for _ in parts]
     clocks = [clock_of(part.source, part.target, part.counts) for part in parts]
-    given = [blended_from(part.data, blended) for part in parts]
+    given = [blended_from(part.data, values) for part in parts]
     firsts = np.cumsum([0, *widths])
 
     def run(begin: int, end: int) -> None:
@@ -51,8 +49,6 @@ def align_cpu(parts: Sequence[Part], out: Tensor | None = None) -> Aligned:
             kernel(data, clock.counts, *answer, into, first, begin, end)
 
     in_threads(run, batch, into.nbytes)
-    if blended is not values:
-        values.copy_(blended)
     ages = np.stack([plan.age for plan in plans], axis=2)
     mask = np.moveaxis(valid, 0, 2).copy()
     return Aligned(values, torch.from_numpy(mask), torch.from_numpy(ages))

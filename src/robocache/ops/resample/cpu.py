@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +18,19 @@ from torch import Tensor
 
 from robocache.core.stream import Method
 from robocache.ops.compiled import compiled, in_threads
-from robocache.ops.streaming import ALIGNED, LANES, fence, store_between
+from robocache.ops.vectors import (
+    ALIGNED,
+    LANES,
+    fence,
+    has_halves,
+    store_between,
+    store_one_between,
+)
 
-HALVES = (torch.float16, torch.bfloat16)
+WORDS = {torch.float16: torch.uint16, torch.bfloat16: torch.int16}
+HALVES = tuple(WORDS)
 BLENDED = (torch.float32, torch.float64, torch.uint8, torch.int16, torch.int32, torch.int64)
-"""What `linear` is compiled for; halves become float32 on the way."""
+"""What `linear` is compiled for, besides halves."""
 PREVIOUS, NEAREST, LINEAR = 0, 1, 2
 LARGE = 2**22
 """Bytes from which on results are stored past the cache."""
@@ -34,6 +41,8 @@ CODES = {"previous": PREVIOUS, "nearest": NEAREST, "linear": LINEAR}
 
 def can_resample(dtype: torch.dtype, method: Method) -> bool:
     """Whether there is a kernel for this."""
+    if dtype == torch.float16 and not has_halves():
+        return False
     return method in ("previous", "nearest") or (
         method == "linear" and dtype in (*BLENDED, *HALVES)
     )
@@ -67,32 +76,16 @@ def resample_cpu(
         for row in np.flatnonzero(clock.counts == 0):
             values[row] = 0
         return values, valid
-    if data.dtype in HALVES:
-        blend = partial(_blend_halves, data.detach(), clock, plan, values.detach())
-    else:
-        given, kernel = blended_from(data, values)
-        answer = (clock.counts, plan.left, plan.right, plan.weight)
-        blend = partial(kernel, given, *answer, flat(values), 0)
+    given, kernel = blended_from(data, values)
+    answer = (clock.counts, plan.left, plan.right, plan.weight)
+    into = flat(values)
 
     def run(begin: int, end: int) -> None:
         plan_rows(*clock, LINEAR, limit, *plan, mask, begin, end)
-        blend(begin, end)
+        kernel(given, *answer, into, 0, begin, end)
 
     in_threads(run, batch, values.nbytes)
     return values, valid
-
-
-def _blend_halves(
-    data: Tensor, clock: Clock, plan: Plan, values: Tensor, begin: int, end: int
-) -> None:
-    """Row by row in float32, so that what is converted stays in the cache."""
-    for b in range(begin, end):
-        row = slice(b, b + 1)
-        answer = (clock.counts[row], plan.left[row], plan.right[row], plan.weight[row])
-        blended = torch.empty((1, *values.shape[1:]), dtype=torch.float32)
-        given, kernel = blended_from(data[row], blended)
-        kernel(given, *answer, flat(blended), 0, 0, 1)
-        values[row].copy_(blended)
 
 
 class Clock(NamedTuple):
@@ -124,12 +117,12 @@ def empty_plan(batch: int, targets: int) -> Plan:
 
 
 def blended_from(data: Tensor, out: Tensor) -> tuple[NDArray[Any], Callable[..., None]]:
-    """(B, S, D) values to blend, halves as float32, and the kernel that does, into `out`."""
-    whole = data.detach().float() if data.dtype in HALVES else data.detach()
-    kernel = _blend if whole.dtype.is_floating_point else _blend_integers
-    if whole.dtype == torch.float32 and out.nbytes >= LARGE and out.data_ptr() % ALIGNED == 0:
-        kernel = _blend_large
-    return np.ascontiguousarray(flat(whole)), kernel
+    """(B, S, D) values to blend as `flat` has them, and the kernel that does, into `out`."""
+    kernel = _blend if data.dtype.is_floating_point else _blend_integers
+    large = out.nbytes >= LARGE and out.data_ptr() % ALIGNED == 0
+    if data.dtype in HALVES or (data.dtype == torch.float32 and large):
+        kernel = _blend_vectors
+    return np.ascontiguousarray(flat(data)), kernel
 
 
 def is_sound(source: Tensor, target: Tensor, counts: Tensor) -> bool:
@@ -138,8 +131,9 @@ def is_sound(source: Tensor, target: Tensor, counts: Tensor) -> bool:
 
 
 def flat(tensor: Tensor) -> NDArray[Any]:
-    """(B, T, D), a view of contiguous memory."""
-    return tensor.reshape(*tensor.shape[:2], math.prod(tensor.shape[2:])).numpy()
+    """(B, T, D), a view of contiguous memory; float16 as uint16, bfloat16 as int16."""
+    plain = tensor.detach().reshape(*tensor.shape[:2], math.prod(tensor.shape[2:]))
+    return plain.view(WORDS.get(tensor.dtype, tensor.dtype)).numpy()
 
 
 @compiled
@@ -265,8 +259,8 @@ def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: 
 
 
 @compiled
-def _blend_large(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
-    """As `_blend`, for float32 into memory that begins at a multiple of `ALIGNED`."""
+def _blend_vectors(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
+    """As `_blend`, by `store_between`; for what that takes."""
     samples, width = data.shape[1], np.uintp(data.shape[2])
     targets, columns = out.shape[1], out.shape[2]
     given, into = data.reshape(-1), out.reshape(-1)
@@ -287,11 +281,11 @@ def _blend_large(data, counts, left, right, weight, out, first, begin, end):  # 
                 head = min(width, (lanes - at % lanes) % lanes)
                 whole = head + (width - head) // lanes * lanes
                 for d in range(head):
-                    into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
+                    store_one_between(given, low + d, high + d, share, into, at + d)  # type: ignore[call-arg]
                 for d in range(head, whole, lanes):
                     store_between(given, low + d, high + d, share, into, at + d)  # type: ignore[call-arg]
                 for d in range(whole, width):
-                    into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
+                    store_one_between(given, low + d, high + d, share, into, at + d)  # type: ignore[call-arg]
     fence()  # type: ignore[call-arg]
 
 
