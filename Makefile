@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .SILENT:
-.PHONY: demo test test-full check slow gpu stress bench bench-datasets bench-ops clean
+.PHONY: demo test test-full check slow gpu stress bench bench-datasets bench-ops bench-ops-gpu clean
 
 BENCHMARKS := env_steps evaluation evidence groot_features groot_inference loader report runs_ls serving
 DATASETS := rlds_tfds dataset_open lerobot_loader lerobot_open calvin_voxels robomimic_fusion dataset_memory
@@ -34,7 +34,11 @@ bench: $(INSTALLED)
 bench-ops: $(INSTALLED)
 	$(BIN)/python benchmarks/resample.py --out benchmarks/out/resample.json
 	$(BIN)/python benchmarks/align.py --out benchmarks/out/align.json
+	$(BIN)/python benchmarks/augment.py --out benchmarks/out/augment.json
 	$(BIN)/python benchmarks/voxelize.py --out benchmarks/out/voxelize.json
+
+bench-ops-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/ops_gpu.py --out benchmarks/out/ops_gpu.json
 
 # Each peer gets an environment of its own below benchmarks/out/, several gigabytes in all.
 bench-datasets: $(INSTALLED)

@@ -192,6 +192,15 @@ def test_results_past_the_cache_are_the_same(width: int, monkeypatch: pytest.Mon
     resample_trajectories(**asked, backend="numba", out=place)
     np.testing.assert_array_equal(place, expected)
 
+    monkeypatch.setattr(cpu, "LONG", 0)
+    for method, dtype in itertools.product(("previous", "nearest"), DTYPES):
+        given = trajectories(dtype, 4, 9, 23, (width,))
+        one, two = (
+            resample_trajectories(**given, method=method, backend=name)
+            for name in ("numba", "reference")
+        )
+        np.testing.assert_array_equal(one.float(), two.float())
+
     streams = {"one": (asked["source_data"], asked["source_times"])}
     streams["two"] = (asked["source_data"][..., :3].contiguous(), asked["source_times"])
     at = asked["target_times"]

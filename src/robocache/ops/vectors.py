@@ -1,8 +1,8 @@
-"""Numbers between others, several at once, for numba: what its own loops cannot be made to do.
+"""Copies, and numbers between others, several at once, for numba: what its own loops cannot do.
 
-float32 is stored past the cache (an x86 `movntps`), so that results larger than it are not read
-into it first. numba has no float16 and no bfloat16: they come as uint16 and int16, become float32
-on the way, and are rounded to the nearest, halves to even.
+Copies and float32 are stored past the cache (an x86 `movntps`), so that results larger than it are
+not read into it first. numba has no float16 and no bfloat16: they come as uint16 and int16, become
+float32 on the way, and are rounded to the nearest, halves to even.
 """
 
 from __future__ import annotations
@@ -47,6 +47,28 @@ def store_between(typing, given, low, high, share, into, at):  # type: ignore[no
 def store_one_between(typing, given, low, high, share, into, at):  # type: ignore[no-untyped-def]
     """The same for one number, anywhere."""
     return types.void(given, low, high, share, into, at), _code(1)
+
+
+@intrinsic
+def store_line(typing, given, low, into, at):  # type: ignore[no-untyped-def]
+    """Copy `ALIGNED` bytes past the cache: into[at + i] = given[low + i].
+
+    Args:
+        given, into: flat uint8; the place of `at` must be a multiple of `ALIGNED`.
+        low, at: unsigned.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        line = ir.VectorType(INTEGER, LANES)
+        places = []
+        for number, (array, offset) in enumerate((arguments[:2], arguments[2:])):
+            data = context.make_array(signature.args[2 * number])(context, builder, array).data
+            places.append(builder.bitcast(builder.gep(data, [offset]), line.as_pointer()))
+        store = builder.store(builder.load(places[0], align=1), places[1], align=ALIGNED)
+        store.set_metadata("nontemporal", builder.module.add_metadata([INTEGER(1)]))
+        return context.get_dummy_value()
+
+    return types.void(given, low, into, at), code
 
 
 @intrinsic

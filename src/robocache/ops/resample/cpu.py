@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from robocache.ops.vectors import (
     fence,
     has_halves,
     store_between,
+    store_line,
     store_one_between,
 )
 
@@ -34,6 +36,8 @@ BLENDED = (torch.float32, torch.float64, torch.uint8, torch.int16, torch.int32, 
 PREVIOUS, NEAREST, LINEAR = 0, 1, 2
 LARGE = 2**22
 """Bytes from which on results are stored past the cache."""
+LONG = 2**10
+"""Bytes from which on a sample is copied that way."""
 STEPS = 8
 """Samples that are looked at in turn before a search by halves."""
 CODES = {"previous": PREVIOUS, "nearest": NEAREST, "linear": LINEAR}
@@ -68,23 +72,22 @@ def resample_cpu(
     clock = clock_of(source, target, counts)
     limit = np.inf if max_gap_s is None else max_gap_s
     mask = valid.numpy()
-    if method != "linear":
-        plan_rows(*clock, CODES[method], limit, *plan, mask, 0, batch)
-        index = torch.from_numpy(plan.left + samples * np.arange(batch)[:, None]).flatten()
-        rows = values.detach().flatten(0, 1)
-        torch.index_select(data.detach().flatten(0, 1), 0, index, out=rows)
-        for row in np.flatnonzero(clock.counts == 0):
-            values[row] = 0
-        return values, valid
-    given, kernel = blended_from(data, values)
-    answer = (clock.counts, plan.left, plan.right, plan.weight)
-    into = flat(values)
+    if method == "linear":
+        given, kernel = blended_from(data, values)
+        answer = (clock.counts, plan.left, plan.right, plan.weight)
+        write = partial(kernel, given, *answer, flat(values), 0)
+    else:
+        past = is_large(values) and values[0, 0].nbytes >= LONG
+        write = partial(_copy, _bytes(data), clock.counts, plan.left, _bytes(values), past)
 
     def run(begin: int, end: int) -> None:
-        plan_rows(*clock, LINEAR, limit, *plan, mask, begin, end)
-        kernel(given, *answer, into, 0, begin, end)
+        plan_rows(*clock, CODES[method], limit, *plan, mask, begin, end)
+        write(begin, end)
 
-    in_threads(run, batch, values.nbytes)
+    if values.numel():
+        in_threads(run, batch, values.nbytes)
+    else:
+        plan_rows(*clock, CODES[method], limit, *plan, mask, 0, batch)
     return values, valid
 
 
@@ -119,10 +122,19 @@ def empty_plan(batch: int, targets: int) -> Plan:
 def blended_from(data: Tensor, out: Tensor) -> tuple[NDArray[Any], Callable[..., None]]:
     """(B, S, D) values to blend as `flat` has them, and the kernel that does, into `out`."""
     kernel = _blend if data.dtype.is_floating_point else _blend_integers
-    large = out.nbytes >= LARGE and out.data_ptr() % ALIGNED == 0
-    if data.dtype in HALVES or (data.dtype == torch.float32 and large):
+    if data.dtype in HALVES or (data.dtype == torch.float32 and is_large(out)):
         kernel = _blend_vectors
     return np.ascontiguousarray(flat(data)), kernel
+
+
+def is_large(out: Tensor) -> bool:
+    """Whether to store past the cache."""
+    return out.nbytes >= LARGE and out.data_ptr() % ALIGNED == 0
+
+
+def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
+    """(B, T, bytes of a sample), a view of contiguous memory."""
+    return np.ascontiguousarray(flat(tensor)).view(np.uint8)
 
 
 def is_sound(source: Tensor, target: Tensor, counts: Tensor) -> bool:
@@ -256,6 +268,35 @@ def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: 
                 share = given.dtype.type(weight[b, t])
                 for d in range(np.uintp(width)):
                     into[at + d] = given[low + d] + share * (given[high + d] - given[low + d])
+
+
+@compiled
+def _copy(data, counts, left, out, past, begin, end):  # type: ignore[no-untyped-def]
+    """Whole samples, bytes; `past` the cache or not."""
+    samples, width = data.shape[1], np.uintp(data.shape[2])
+    targets = out.shape[1]
+    given, into = data.reshape(-1), out.reshape(-1)
+    line = np.uintp(ALIGNED)
+    for b in range(begin, end):
+        for t in range(targets):
+            low = np.uintp((b * samples + left[b, t]) * data.shape[2])
+            at = np.uintp((b * targets + t) * out.shape[2])
+            if counts[b] == 0:
+                for d in range(width):
+                    into[at + d] = 0
+            elif past:
+                head = min(width, (line - at % line) % line)
+                whole = head + (width - head) // line * line
+                for d in range(head):
+                    into[at + d] = given[low + d]
+                for d in range(head, whole, line):
+                    store_line(given, low + d, into, at + d)  # type: ignore[call-arg]
+                for d in range(whole, width):
+                    into[at + d] = given[low + d]
+            else:
+                for d in range(width):
+                    into[at + d] = given[low + d]
+    fence()  # type: ignore[call-arg]
 
 
 @compiled
