@@ -15,10 +15,10 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
+from robocache.ops.memory import ALIGNED
+
 LANES = 16
 """Numbers at once; of float32 a line of the cache."""
-ALIGNED = 4 * LANES
-"""Bytes that memory for float32 is to be a multiple of away from 0."""
 INTEGER = ir.IntType(32)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robocache.ops.align.reference import Aligned, Part
 from robocache.ops.compiled import in_threads
+from robocache.ops.memory import empty
 from robocache.ops.resample.cpu import (
     CODES,
     blended_from,
@@ -26,7 +27,7 @@ def align_cpu(parts: Sequence[Part], out: Tensor | None = None) -> Aligned:
     widths = [part.width for part in parts]
     dtype = parts[0].data.dtype
     shape = (batch, targets, sum(widths))
-    values = torch.empty(shape, dtype=dtype) if out is None else out
+    values = empty(shape, dtype) if out is None else out
     into = flat(values)
     valid = np.empty((len(parts), batch, targets), np.bool_)
     plans = [empty_plan(batch, targets) for _ in parts]

@@ -12,6 +12,7 @@ from robocache.ops.augment.parameters import ImageParameters
 from robocache.ops.augment.reference import augment_reference, to_dtype
 from robocache.ops.augment.tables import ImageTables, tables_for
 from robocache.ops.backends import preferred, require_backend
+from robocache.ops.memory import empty
 
 DTYPES = (torch.uint8, torch.float32)
 
@@ -95,7 +96,11 @@ def _check(
 
 def _augment(images: Tensor, *given: Any) -> Tensor:
     *tables, dtype, backend = given
-    out = torch.empty(images.shape, dtype=dtype, device=images.device)
+    out = (
+        empty(images.shape, dtype)
+        if images.device.type == "cpu"
+        else torch.empty(images.shape, dtype=dtype, device=images.device)
+    )
     _augment_out(images, *tables, dtype, backend, out)
     return out
 

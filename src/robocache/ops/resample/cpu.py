@@ -19,8 +19,8 @@ from torch import Tensor
 
 from robocache.core.stream import Method
 from robocache.ops.compiled import compiled, in_threads
+from robocache.ops.memory import ALIGNED, LARGE, empty
 from robocache.ops.vectors import (
-    ALIGNED,
     LANES,
     fence,
     has_halves,
@@ -34,8 +34,6 @@ HALVES = tuple(WORDS)
 BLENDED = (torch.float32, torch.float64, torch.uint8, torch.int16, torch.int32, torch.int64)
 """What `linear` is compiled for, besides halves."""
 PREVIOUS, NEAREST, LINEAR = 0, 1, 2
-LARGE = 2**22
-"""Bytes from which on results are stored past the cache."""
 LONG = 2**10
 """Bytes from which on a sample is copied that way."""
 STEPS = 8
@@ -64,7 +62,7 @@ def resample_cpu(
     """As `resample_batched`, for `can_resample`; into contiguous `out` (B, T, ...) where given."""
     batch, samples = data.shape[:2]
     shape = (batch, target.shape[1], *data.shape[2:])
-    values = torch.empty(shape, dtype=data.dtype) if out is None else out
+    values = empty(shape, data.dtype) if out is None else out
     valid = torch.empty(shape[:2], dtype=torch.bool)
     if samples == 0:
         return values.zero_(), valid.fill_(False)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robocache.ops.compiled import compiled, in_threads
+from robocache.ops.memory import zeros
 from robocache.ops.voxelize.checks import grid_like
 
 HALVES = (torch.float16, torch.bfloat16)
@@ -37,7 +38,7 @@ def voxelize_cpu(
 ) -> tuple[Tensor, Tensor]:
     """As `voxelize_reference`; into contiguous `out` where given."""
     shape, dtype = grid_like(points, features, dims, reduce)
-    grid = _zeros(shape, dtype) if out is None else out
+    grid = zeros(shape, dtype) if out is None else out
     lead, count = points.shape[:-2], points.shape[-2]
     clouds, cells = math.prod(lead), math.prod(dims)
     dropped = torch.empty(lead, dtype=torch.int64)
@@ -75,12 +76,6 @@ def voxelize_cpu(
     if clouds:
         in_threads(run, clouds, points.nbytes + grid.nbytes)
     return grid, dropped
-
-
-def _zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Zeros whose memory is not touched before it is used: numpy asks the system for such pages,
-    and for large ones."""
-    return torch.from_numpy(np.zeros(shape, f"i{dtype.itemsize}")).view(dtype)
 
 
 def _whole(numbers: int) -> type[np.int32] | type[np.int64]:
