@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 
+import processes
+import tiny
 from robocache.core.stream import StreamSpec
 from robocache.datasets import Batch
 from robocache.learning.randomized import BatchRandomizer
@@ -63,6 +71,59 @@ def test_unlike_robots_are_changed_window_by_window() -> None:
     rows = randomize(unlike, 60).windows()
     for number, row in enumerate(rows):
         assert torch.equal(row.values["camera"][0], whole.values["camera"][number])
+
+
+COLLECT = (
+    "collect",
+    "tasks=[rgb_env:RgbEnv]",
+    "episodes=3",
+    "frames.purpose=a test",
+    "workers=0",
+    "--name=demos",
+)
+TRAIN = (
+    "train",
+    "dataset=demos",
+    *tiny.POLICY[1:],
+    "policy.inputs=[{stream: point, offsets_s: [0.0]}, {stream: goal, offsets_s: [0.0]}, "
+    "{stream: camera, offsets_s: [-0.1, 0.0]}]",
+    "trainer.warmup_steps=2",
+    "trainer.steps=6",
+    "trainer.checkpoint_every=2",
+    "sim_to_real=standard",
+    "--name=short",
+)
+
+
+def kill_at(number: int) -> None:
+    """Let training end without a word while it works on this step."""
+    from robocache.learning import imitation
+
+    schedule = imitation.cosine_with_warmup
+
+    def wounded(step: int, **settings: Any) -> float:
+        if step == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return schedule(step, **settings)
+
+    imitation.cosine_with_warmup = wounded
+
+
+def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
+    found = []
+    for name, wounds in (("whole", []), ("killed", [3, 5])):
+        home = tmp_path / name / "home"
+        home.parent.mkdir()
+        assert processes.run(COLLECT, home).code == 0
+        for step in wounds:
+            wound = functools.partial(kill_at, step)
+            assert processes.run(TRAIN, home, before=wound).code == -signal.SIGKILL
+        ended = processes.run(TRAIN, home)
+        assert ended.code == 0, ended.output
+        folder = home / "runs" / "short"
+        weights = folder / "checkpoints" / "step-00000006" / "training" / "weights.safetensors"
+        found.append((weights.read_bytes(), (folder / "trace.bin").read_bytes()))
+    assert found[0] == found[1]
 
 
 def test_nothing_to_change_is_told() -> None:

@@ -10,7 +10,10 @@ from robocache.ops.augment import augment, augment_depth, augment_points
 from robocache.ops.augment.ranges import range_tables
 from robocache.ops.augment.tables import tables_for
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 11), (48, 65)], ids=str)
@@ -41,13 +44,13 @@ def test_in_a_cuda_graph_without_waiting() -> None:
     expected, measured = out.clone(), far.clone()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
             augment(images, tables, out=out)
             augment_depth(depth, given, out=far)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
     out.zero_()
     far.zero_()
     graph.replay()
