@@ -41,6 +41,16 @@ def test_threads() -> None:
     assert spinning.level == "note" and spinning.advice == "unset OMP_WAIT_POLICY"
 
 
+def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [found.level for found in machine.kernel_findings()] == ["ok"]
+    monkeypatch.setattr(machine, "has_numba", lambda: False)
+    monkeypatch.setattr(machine, "has_triton", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    slow, slower = machine.kernel_findings()
+    assert slow.level == "note" and slow.advice == "pip install 'robocache[kernels]'"
+    assert slower.level == "note" and "triton is not installed" in slower.text
+
+
 def test_quotas_of_control_groups(tmp_path: Path) -> None:
     root, membership = tmp_path / "cgroup", tmp_path / "membership"
     inner = root / "pod" / "box"

@@ -18,6 +18,7 @@ from robocache.cli.machine import (
     disk_findings,
     drawing_findings,
     graphics_findings,
+    kernel_findings,
     memory_finding,
     thread_findings,
 )
@@ -55,6 +56,7 @@ def examine() -> Iterator[Finding]:
     )
     yield from thread_findings()
     yield from graphics_findings()
+    yield from kernel_findings()
     yield memory_finding()
     yield from disk_findings(home())
     yield from simulator_findings()

@@ -18,6 +18,7 @@ import psutil
 import torch
 
 from robocache.cli.findings import Finding
+from robocache.ops.backends import has_numba, has_triton
 from robocache.runs.machine import graphics_cards, memory_bytes
 
 GIB = 1024**3
@@ -169,6 +170,18 @@ def graphics_findings() -> Iterator[Finding]:
         text += "".join(f": {str(warning.message).splitlines()[0]}" for warning in said[:1])
         advice = f"install a driver for CUDA {built} or later, then: nvidia-smi"
     yield Finding("problem", "gpu", text, advice)
+
+
+def kernel_findings() -> Iterator[Finding]:
+    """What computes resampling, voxels and augmentation here."""
+    if has_numba():
+        yield Finding("ok", "kernels", "operations on the processor are compiled by numba")
+    else:
+        text = "operations on the processor are PyTorch's, several times slower than compiled ones"
+        yield Finding("note", "kernels", text, "pip install 'robocache[kernels]'")
+    if torch.cuda.is_available() and not has_triton():
+        text = "operations on the graphics card are PyTorch's: triton is not installed"
+        yield Finding("note", "kernels", text, "install a CUDA build of torch, which has it")
 
 
 def _card(number: int, driver: str, built: str) -> Finding:
