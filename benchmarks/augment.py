@@ -29,21 +29,22 @@ from torch import Tensor
 from robocache.ops import ImageParameters, augment, available_backends
 from robocache.ops.augment.tables import tables_for
 
-COUNT, SIDE = 64, 224
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
 def main() -> None:
     parser = arguments(__doc__, rounds=7)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--side", type=int, default=224)
     args = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    array = rng.integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
+    array = rng.integers(80, 160, (args.count, args.side, args.side, 3), np.uint8)
     images = torch.from_numpy(array).to(args.device)
     seconds: dict[str, list[float]] = {}
     table: dict[str, Any] = {}
-    for case, parameters in cases(rng).items():
+    for case, parameters in cases(rng, args.count).items():
         sides = sides_of(case, images, array, parameters)
         check(case, sides)
         found = interleave(
@@ -54,7 +55,7 @@ def main() -> None:
     publish(
         args,
         {
-            "measures": f"seconds of {COUNT} pictures of {SIDE} x {SIDE}, one thread",
+            "measures": "seconds of the whole batch, one thread",
             "backends": available_backends("augment"),
             "times_as_fast_as": table,
             "device": torch.cuda.get_device_name() if images.is_cuda else "cpu",
@@ -64,19 +65,19 @@ def main() -> None:
     )
 
 
-def cases(rng: np.random.Generator) -> dict[str, ImageParameters]:
+def cases(rng: np.random.Generator, count: int) -> dict[str, ImageParameters]:
     def drawn(low: float, high: float) -> Tensor:
-        return torch.from_numpy(rng.uniform(low, high, COUNT).astype(np.float32))
+        return torch.from_numpy(rng.uniform(low, high, count).astype(np.float32))
 
     colour = replace(
-        ImageParameters.identity(COUNT),
+        ImageParameters.identity(count),
         brightness=drawn(0.7, 1.3),
         contrast=drawn(0.7, 1.3),
         saturation=drawn(0.5, 1.5),
-        key=torch.arange(COUNT),
+        key=torch.arange(count),
     )
-    noisy = replace(colour, gamma=drawn(0.8, 1.25), noise=torch.full((COUNT,), 0.03))
-    crop = torch.tensor([0.05, 0.1, 0.85]).repeat(COUNT, 1)
+    noisy = replace(colour, gamma=drawn(0.8, 1.25), noise=torch.full((count,), 0.03))
+    crop = torch.tensor([0.05, 0.1, 0.85]).repeat(count, 1)
     everything = replace(noisy, crop=crop, hue=drawn(-0.1, 0.1), blur_px=drawn(0.3, 1.0))
     return {"colour": colour, "colour, gamma, noise": noisy, "everything": everything}
 
@@ -84,7 +85,10 @@ def cases(rng: np.random.Generator) -> dict[str, ImageParameters]:
 def sides_of(
     case: str, images: Tensor, array: np.ndarray, parameters: ImageParameters
 ) -> dict[str, Callable[[], Any]]:
-    tables, out = tables_for(parameters, SIDE, SIDE, images.device), torch.empty_like(images)
+    tables, out = (
+        tables_for(parameters, *images.shape[1:3], images.device),
+        torch.empty_like(images),
+    )
     other = torch.empty_like(images)
     sides: dict[str, Callable[[], Any]] = {
         "ours": lambda: augment(images, parameters),
@@ -120,7 +124,7 @@ def eager(images: Tensor, p: ImageParameters) -> Tensor:
 
 def pillow(array: np.ndarray, p: ImageParameters) -> np.ndarray:
     changed = []
-    grey = Image.new("RGB", (SIDE, SIDE), (128, 128, 128))
+    grey = Image.new("RGB", array.shape[2:0:-1], (128, 128, 128))
     for picture, b, c, s in zip(
         array, p.brightness.tolist(), p.contrast.tolist(), p.saturation.tolist(), strict=True
     ):
@@ -137,7 +141,7 @@ def check(case: str, sides: dict[str, Callable[[], Any]]) -> None:
             continue  # the noise is another one
         ours, theirs = (torch.as_tensor(sides[n]()).cpu().int() for n in ("ours", name))
         apart = (ours - theirs).abs().double()
-        if float(apart.mean()) > 3:  # they clamp in between, ours once
+        if float(apart.mean()) > 1:  # Pillow rounds in between
             raise SystemExit(f"{case}: {name} is {float(apart.mean())} grey levels away")
 
 

@@ -12,14 +12,13 @@ result once.
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from card import Call, captured, require_green, timed
 from measure import arguments, interleave, publish, ratio
 from torch import Tensor
 
@@ -34,8 +33,7 @@ from robocache.ops import (
 from robocache.ops.augment.tables import tables_for
 
 ROTATED_BYTES = 2**29
-MOST_SETS, FEWEST_CALLS = 64, 50
-Call = Callable[[], Any]
+MOST_SETS = 64
 
 
 class Case(NamedTuple):
@@ -58,8 +56,6 @@ def main() -> None:
     parser = arguments(__doc__, rounds=7)
     parser.add_argument("--cases", nargs="*", help="only those whose names contain one of these")
     args = parser.parse_args()
-    if not torch.cuda.is_available():
-        raise SystemExit("there is no CUDA device: nothing is measured")
     require_green()
     seconds: dict[str, list[float]] = {}
     table: dict[str, Any] = {}
@@ -95,16 +91,6 @@ def main() -> None:
     )
 
 
-def require_green() -> None:
-    """End the script where the kernels are not right."""
-    tests = Path(__file__).resolve().parents[1] / "tests" / "ops"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "gpu", str(tests)], cwd=tests.parents[1]
-    )
-    if done.returncode:
-        raise SystemExit("tests of the kernels fail on this card: nothing is reported")
-
-
 def sides_of(name: str, case: Case) -> dict[str, Callable[[], float]]:
     """Seconds of one call, of ours and of the peers."""
     sets = min(MOST_SETS, max(2, math.ceil(ROTATED_BYTES / max(1, case.bytes))))
@@ -134,38 +120,6 @@ def sides_of(name: str, case: Case) -> dict[str, Callable[[], float]]:
 
 def _copy(into: Tensor, given: Tensor) -> Call:
     return lambda: into.copy_(given)
-
-
-def captured(calls: Sequence[Call]) -> Any:
-    """A CUDA graph of all the calls, one after the other."""
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for call in calls:
-            call()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for call in calls:
-            call()
-    return graph
-
-
-def timed(calls: Sequence[Call], each: int = 1) -> Callable[[], float]:
-    """Seconds of one operation, when each call has `each` of them."""
-    repeats = max(1, math.ceil(FEWEST_CALLS / (len(calls) * each)))
-
-    def seconds() -> float:
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda.synchronize()
-        begin.record()
-        for _ in range(repeats):
-            for call in calls:
-                call()
-        end.record()
-        torch.cuda.synchronize()
-        return begin.elapsed_time(end) / 1e3 / (repeats * len(calls) * each)
-
-    return seconds
 
 
 def clock(batch: int, samples: int, targets: int) -> tuple[Tensor, Tensor]:

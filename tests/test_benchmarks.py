@@ -22,6 +22,7 @@ from robocache.cli.revisions import script_names
 REACH = ["--tasks", "metaworld/reach"]
 TINY = {
     "align": ["--widths", "8"],
+    "augment": ["--count", "2", "--side", "16"],
     "dataset_memory": ["--epochs", "7", "--only", "calvin"],
     "dataset_open": ["--episodes", "40", "--shards", "4"],
     "lerobot_open": ["--episodes", "20"],

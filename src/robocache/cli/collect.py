@@ -19,8 +19,8 @@ from robocache.rollouts.recorder import is_camera
 from robocache.runs import Ledger, LedgerRow, Run, RunStore, utc_now
 from robocache.runs.retention import after_days
 from robocache.sim_to_real import LatencyConfig, SimToReal
+from robocache.sim_to_real.kinds import is_changed
 from robocache.sim_to_real.preset import CAMERAS, STATES
-from robocache.sim_to_real.streams import is_changed
 
 TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
     "mt10": tuple(f"metaworld/{task}" for task in MT10),

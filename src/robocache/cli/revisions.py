@@ -57,12 +57,14 @@ def checked_out(text: str) -> Iterator[Path]:
 
 
 def script_names(checkout: Path) -> list[str]:
-    """Names of the scripts that measure something and need no environment of a peer."""
+    """Names of the scripts that measure something and need no peer's environment, and no card."""
     texts = {file.stem: file.read_text() for file in sorted((checkout / SCRIPTS).glob("*.py"))}
     return [
         name
         for name, text in texts.items()
-        if 'if __name__ == "__main__":' in text and "from peer import" not in text
+        if 'if __name__ == "__main__":' in text
+        and "from peer import" not in text
+        and "from card import" not in text
     ]
 
 

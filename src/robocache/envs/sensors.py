@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from robocache.core.env import Env, EnvSpec, Expert, Samples, Step
 from robocache.core.errors import EnvError, unknown_name
+from robocache.sim_to_real.kinds import is_changed
 from robocache.sim_to_real.latency import LatencyConfig, LatencySimulator
 from robocache.sim_to_real.ranges import Randomization
-from robocache.sim_to_real.streams import Parameters, StreamRandomizer, is_changed
+
+if TYPE_CHECKING:
+    from robocache.sim_to_real.streams import StreamRandomizer
 
 
 class SensorSuite:
@@ -62,6 +64,8 @@ class SensorSuite:
         }
         wanted = self._randomization
         if wanted is not None:
+            from robocache.sim_to_real.streams import StreamRandomizer  # imports torch
+
             self._views = {
                 name: _View(StreamRandomizer(wanted, seed, name, spec))
                 for name, spec in self._env.spec.streams.items()
@@ -102,15 +106,13 @@ class _View:
 
     def __init__(self, randomizer: StreamRandomizer) -> None:
         self._randomizer = randomizer
-        self._chosen: Parameters = randomizer.parameters([0])
-        self._frames = 0
+        self._chosen = randomizer.parameters([0])
+        self._count = 0
 
     def see(self, values: NDArray[Any]) -> NDArray[Any]:
         """The next frames (n, ...), changed."""
-        chosen = self._chosen.at_frame(self._frames).each(len(values))
-        self._frames += len(values)
-        given = torch.from_numpy(np.ascontiguousarray(values))
-        return self._randomizer.change(given, chosen).numpy()
+        first, self._count = self._count, self._count + len(values)
+        return self._randomizer.frames(values, self._chosen, first)
 
 
 def _send(link: LatencySimulator, captured: Samples) -> Samples:

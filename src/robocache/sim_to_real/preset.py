@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from robocache.core.episode import Episode
 from robocache.core.seeding import derive_seed, generator
 from robocache.core.stream import StreamSpec
+from robocache.sim_to_real.kinds import is_depth, is_picture
 from robocache.sim_to_real.latency import LatencyConfig, LatencySimulator
 from robocache.sim_to_real.ranges import DepthRanges, ImageRanges, Randomization
-from robocache.sim_to_real.streams import is_depth, is_picture
 
 CAMERAS, STATES = "cameras", "states"
 

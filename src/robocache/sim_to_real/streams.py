@@ -1,9 +1,13 @@
-"""Which streams are changed by a `Randomization`, and how: in training and in an environment."""
+"""How a stream is changed by a `Randomization`, in training and in an environment."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robocache.core.seeding import derive_seed
@@ -15,16 +19,15 @@ from robocache.ops.augment import (
     augment_depth,
     augment_points,
 )
+from robocache.sim_to_real.kinds import is_picture
 from robocache.sim_to_real.randomizer import DomainRandomizer
-from robocache.sim_to_real.ranges import DepthRanges, ImageRanges, Randomization
+from robocache.sim_to_real.ranges import Randomization
 
-SMALLEST_SIDE = 8
-"""Matrices with shorter sides are no depth images."""
 Parameters = ImageParameters | RangeParameters
 
 
 class StreamRandomizer:
-    """A stream that is changed; see `is_changed`.
+    """A stream that is changed; see `kinds.is_changed`.
 
     Args:
         config: what to draw from.
@@ -50,28 +53,16 @@ class StreamRandomizer:
             return augment(values, parameters)
         return (augment_points if self._lidar else augment_depth)(values, parameters)
 
+    def frames(self, values: NDArray[Any], parameters: Parameters, first: int) -> NDArray[Any]:
+        """Frames (n, ...) of an episode, the first of which is number `first`, changed alike.
+
+        Args:
+            parameters: of one sample.
+        """
+        chosen = parameters.at_frame(first).each(len(values))
+        return self.change(torch.from_numpy(np.ascontiguousarray(values)), chosen).numpy()
+
     def windows(self, values: Tensor, index: Sequence[int] | Tensor) -> Tensor:
         """(N, F, ...): N samples of F frames, of which each has noise of its own."""
         chosen = self.parameters(index).each(values.shape[1])
         return self.change(values.flatten(0, 1), chosen).reshape(values.shape)
-
-
-def is_changed(config: Randomization, stream: str, spec: StreamSpec) -> bool:
-    """Whether a stream is a picture, a depth image or a LiDAR scan that the config changes."""
-    if stream in config.lidar:
-        return config.depth != DepthRanges()
-    if is_picture(spec):
-        return config.images != ImageRanges()
-    return is_depth(spec) and config.depth != DepthRanges()
-
-
-def is_picture(spec: StreamSpec) -> bool:
-    """(H, W, 3) uint8."""
-    return len(spec.shape) == 3 and spec.shape[2] == 3 and spec.dtype == "uint8"
-
-
-def is_depth(spec: StreamSpec) -> bool:
-    """(H, W) uint16 millimetres, or float32 metres."""
-    if len(spec.shape) != 2 or min(spec.shape) < SMALLEST_SIDE:
-        return False
-    return spec.dtype == "uint16" or (spec.dtype == "float32" and spec.unit == "m")
