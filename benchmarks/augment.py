@@ -141,7 +141,7 @@ def check(case: str, sides: dict[str, Callable[[], Any]]) -> None:
             continue  # the noise is another one
         ours, theirs = (torch.as_tensor(sides[n]()).cpu().int() for n in ("ours", name))
         apart = (ours - theirs).abs().double()
-        if float(apart.mean()) > 1:  # Pillow rounds in between
+        if float(apart.mean()) > 2:  # Pillow cuts off after each of three steps
             raise SystemExit(f"{case}: {name} is {float(apart.mean())} grey levels away")
 
 
