@@ -68,6 +68,14 @@ def preferred(op: str, device: torch.device) -> str:
     return "numba" if device.type == "cpu" and has_numba() and "numba" in BACKENDS[op] else "torch"
 
 
+def chosen(op: str, backend: str | None, device: torch.device) -> str:
+    """What was asked for, if it can run there; else the preferred one."""
+    if backend is None:
+        return preferred(op, device)
+    require_backend(op, backend, device)
+    return backend
+
+
 def interprets() -> bool:
     """Whether Triton's kernels are run by its interpreter, on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
 LARGE = 2**22
 """Bytes from which on numpy asks the system for large pages."""
 ALIGNED = 64
 """Bytes of a line of the cache, at which large results begin."""
 
 
-def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """As `torch.empty`, on the CPU."""
+def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device = CPU) -> Tensor:
+    """As `torch.empty`."""
     size = math.prod(shape) * dtype.itemsize
-    if size < LARGE:
-        return torch.empty(shape, dtype=dtype)
+    if size < LARGE or device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
     raw = torch.from_numpy(np.empty(size + ALIGNED, np.uint8))
     start = -raw.data_ptr() % ALIGNED
     return raw[start : start + size].view(dtype).reshape(shape)

@@ -11,7 +11,7 @@ from robocache.core.errors import ConfigError, ShapeError
 from robocache.ops.augment.parameters import ImageParameters
 from robocache.ops.augment.reference import augment_reference, to_dtype
 from robocache.ops.augment.tables import ImageTables, tables_for
-from robocache.ops.backends import preferred, require_backend
+from robocache.ops.backends import chosen
 from robocache.ops.memory import empty
 
 DTYPES = (torch.uint8, torch.float32)
@@ -96,11 +96,7 @@ def _check(
 
 def _augment(images: Tensor, *given: Any) -> Tensor:
     *tables, dtype, backend = given
-    out = (
-        empty(images.shape, dtype)
-        if images.device.type == "cpu"
-        else torch.empty(images.shape, dtype=dtype, device=images.device)
-    )
+    out = empty(images.shape, dtype, images.device)
     _augment_out(images, *tables, dtype, backend, out)
     return out
 
@@ -108,10 +104,7 @@ def _augment(images: Tensor, *given: Any) -> Tensor:
 def _augment_out(images: Tensor, *given: Any) -> None:
     *parts, dtype, backend, out = given
     tables = ImageTables(*parts)
-    if backend is None:
-        backend = preferred("augment", images.device)
-    else:
-        require_backend("augment", backend, images.device)
+    backend = chosen("augment", backend, images.device)
     if backend == "numba":
         from robocache.ops.augment.cpu import augment_cpu  # numba takes half a second to import
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError
 from robocache.ops.augment.parameters import RangeParameters
-from robocache.ops.backends import preferred, require_backend
+from robocache.ops.backends import chosen
+from robocache.ops.memory import empty
 from robocache.ops.philox import bell, philox
 
 METRES, MILLIMETRES = 0.001, 1000.0
@@ -164,7 +165,7 @@ def _measured(distance: Tensor, tables: RangeTables) -> Tensor:
 
 
 def _augment_ranges(values: Tensor, *given: Any) -> Tensor:
-    out = torch.empty(values.shape, dtype=values.dtype, device=values.device)
+    out = empty(values.shape, values.dtype, values.device)
     _augment_ranges_out(values, *given, out)
     return out
 
@@ -172,10 +173,7 @@ def _augment_ranges(values: Tensor, *given: Any) -> Tensor:
 def _augment_ranges_out(values: Tensor, *given: Any) -> None:
     *parts, points, backend, out = given
     tables = RangeTables(*parts)
-    if backend is None:
-        backend = preferred("augment", values.device)
-    else:
-        require_backend("augment", backend, values.device)
+    backend = chosen("augment", backend, values.device)
     if backend == "numba":
         from robocache.ops.augment.ranges_cpu import ranges_cpu  # numba takes a while to import
 

@@ -119,9 +119,8 @@ def empty_plan(batch: int, targets: int) -> Plan:
 
 def blended_from(data: Tensor, out: Tensor) -> tuple[NDArray[Any], Callable[..., None]]:
     """(B, S, D) values to blend as `flat` has them, and the kernel that does, into `out`."""
-    kernel = _blend if data.dtype.is_floating_point else _blend_integers
-    if data.dtype in HALVES or (data.dtype == torch.float32 and is_large(out)):
-        kernel = _blend_vectors
+    vectors = data.dtype in HALVES or (data.dtype == torch.float32 and is_large(out))
+    kernel = _blend_vectors if vectors else partial(_blend, not data.dtype.is_floating_point)
     return np.ascontiguousarray(flat(data)), kernel
 
 
@@ -243,10 +242,11 @@ def plan_rows(source, target, counts, method, max_gap, left, right, weight, age,
 
 
 @compiled
-def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
+def _blend(whole, data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
     """Into the columns of `out` (B, T, N) from `first` on; of a row without samples zeros.
 
-    Indices without a sign into flat memory: the loops over d become vector instructions.
+    `whole` numbers are blended in float64 and rounded. Indices without a sign into flat memory: the
+    loops over d become vector instructions.
     """
     samples, width = data.shape[1], data.shape[2]
     targets, columns = out.shape[1], out.shape[2]
@@ -262,6 +262,11 @@ def _blend(data, counts, left, right, weight, out, first, begin, end):  # type: 
             elif low == high:
                 for d in range(np.uintp(width)):
                     into[at + d] = given[low + d]
+            elif whole:
+                for d in range(np.uintp(width)):
+                    start = np.float64(given[low + d])
+                    blended = start + weight[b, t] * (np.float64(given[high + d]) - start)
+                    into[at + d] = np.rint(blended)
             else:
                 share = given.dtype.type(weight[b, t])
                 for d in range(np.uintp(width)):
@@ -326,27 +331,3 @@ def _blend_vectors(data, counts, left, right, weight, out, first, begin, end):  
                 for d in range(whole, width):
                     store_one_between(given, low + d, high + d, share, into, at + d)  # type: ignore[call-arg]
     fence()  # type: ignore[call-arg]
-
-
-@compiled
-def _blend_integers(data, counts, left, right, weight, out, first, begin, end):  # type: ignore[no-untyped-def]
-    samples, width = data.shape[1], data.shape[2]
-    targets, columns = out.shape[1], out.shape[2]
-    given, into = data.reshape(-1), out.reshape(-1)
-    for b in range(begin, end):
-        for t in range(targets):
-            low = np.uintp((b * samples + left[b, t]) * width)
-            high = np.uintp((b * samples + right[b, t]) * width)
-            at = np.uintp((b * targets + t) * columns + first)
-            if counts[b] == 0:
-                for d in range(np.uintp(width)):
-                    into[at + d] = 0
-            elif low == high:
-                for d in range(np.uintp(width)):
-                    into[at + d] = given[low + d]
-            else:
-                share = weight[b, t]
-                for d in range(np.uintp(width)):
-                    start = np.float64(given[low + d])
-                    blended = start + share * (np.float64(given[high + d]) - start)
-                    into[at + d] = np.rint(blended)
