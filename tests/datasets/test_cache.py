@@ -20,13 +20,15 @@ from robocache.core import Episode, Stream, StreamInput, StreamSpec, Window
 from robocache.core.errors import ConfigError, CorruptFileError, ShapeError, StorageError
 from robocache.datasets import Loader, WindowTable
 from robocache.datasets.cache import (
+    build,
     build_cache,
     find_cache,
     list_caches,
     open_cache,
     remove_cache,
 )
-from robocache.runs import CRASH_POINTS
+from robocache.runs import CRASH_POINTS, atomic_write
+from robocache.runs.lock import is_locked
 
 SMALL = Window(
     (StreamInput("state"), StreamInput("camera", (-0.1, 0.0), size=(4, 3))), "action", 10.0, 3
@@ -214,6 +216,20 @@ def test_two_at_once_share_the_work():
         assert process.exitcode == 0
     assert len(WindowTable(open_cache(folder).episodes, SMALL)) == 200
     assert [cache.complete for cache in list_caches()] == [True]
+
+
+def test_one_that_ends_does_not_sweep_away_what_another_writes(monkeypatch: pytest.MonkeyPatch):
+    dataset = many(4)
+    seen: list[str] = []
+
+    def replaced(path: Path, data: bytes) -> None:
+        assert is_locked(path.parent / "table.lock")
+        seen.append(path.name)
+        atomic_write(path, data)
+
+    monkeypatch.setattr(build, "atomic_write", replaced)
+    build_cache(dataset, SMALL)
+    assert seen == ["about.json"]
 
 
 def test_found_by_dataset_windows_and_episodes():

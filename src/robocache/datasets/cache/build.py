@@ -17,7 +17,7 @@ from robocache.core.errors import ConfigError, ShapeError, StoreError
 from robocache.core.window import Window
 from robocache.datasets.cache.key import ABOUT, CacheKey, cache_folder
 from robocache.datasets.cache.part import write_part
-from robocache.datasets.cache.space import make_room
+from robocache.datasets.cache.space import IN_USE, make_room
 from robocache.datasets.cache.table import PARTS, TABLE, write_table
 from robocache.datasets.reader import Reader
 from robocache.datasets.worker_process import process_pool, to_send
@@ -67,10 +67,12 @@ def build_cache(
     folder = cache_folder(dataset.name, key)
     if (folder / TABLE).is_dir():
         return folder
-    atomic_write(folder / ABOUT, json.dumps({"dataset": dataset.name, **key.to_json()}).encode())
+    about = json.dumps({"dataset": dataset.name, **key.to_json()}).encode()
     work = _Work(dataset, window, quality, folder, kept)
     total = len(work.parts())
-    with FileLock(folder / "in-use", shared=True):
+    with FileLock(folder / IN_USE, shared=True):
+        with FileLock(folder / "table.lock"):  # who holds it sweeps away what others are writing
+            atomic_write(folder / ABOUT, about)
         for done, _ in enumerate(_made(work, workers), start=1):
             make_room(limit_bytes, folder, share=done / total)
             if progress is not None:
