@@ -27,7 +27,11 @@ WORDS = ("open the drawer", "close the drawer", "push the button", "pick up the 
 
 
 def policy(
-    seed: int = 0, *, moved: bool = True, inputs: tuple[StreamInput, ...] = INPUTS
+    seed: int = 0,
+    *,
+    moved: bool = True,
+    inputs: tuple[StreamInput, ...] = INPUTS,
+    ages: bool = False,
 ) -> FlowPolicy:
     """With random weights everywhere if `moved`: fresh networks are zero in places."""
     random = np.random.default_rng(0)
@@ -58,6 +62,7 @@ def policy(
             text_buckets=64,
             text_features=8,
             image_features=8,
+            ages=ages,
             differences=(Difference("object.pose", (0, 1, 2), "hand", (0, 1, 2)),),
         ),
         inputs=inputs,

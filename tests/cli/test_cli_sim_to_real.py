@@ -80,13 +80,16 @@ def test_plans_survive_being_written(home: Path) -> None:
 
 
 def test_training_randomizes_and_delays_and_says_so(copied: Path) -> None:
-    said = robocache("train", "dataset=clean", *TRAIN, "sim_to_real=standard", "--name=hard")
+    late = ("sim_to_real=standard", "policy.network.ages=true")
+    said = robocache("train", "dataset=clean", *TRAIN, *late, "--name=hard")
     assert said.code == 0, said.err
     assert "randomized in every step: camera" in said.out
     assert config_of(copied, "hard")["sim_to_real"]["latency"]["states"]["mean_s"] == 0.005
     said = robocache("train", "dataset=clean", *TRAIN, "--name=easy")
     assert said.code == 0 and "randomized" not in said.out
     assert "sim_to_real" not in config_of(copied, "easy")
+    networks = [config_of(copied, name)["policy"]["network"] for name in ("hard", "easy")]
+    assert [network.get("ages") for network in networks] == [True, None]
     hard, easy = (read_manifest(copied / "runs" / name) for name in ("hard", "easy"))
     assert hard["metrics"]["checkpoint"] != easy["metrics"]["checkpoint"]
 

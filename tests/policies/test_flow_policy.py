@@ -107,10 +107,12 @@ def test_invalid_inputs_are_not_read(policy: FlowPolicy) -> None:
     valid = {name: torch.zeros_like(flags) for name, flags in batch.valid.items()}
     other = {name: torch.full_like(values, 3) for name, values in batch.values.items()}
     text = policy.features.encode_text(batch.instructions)
-    assert policy.features(batch.values, valid, text).equal(policy.features(other, valid, text))
-    assert not policy.features(batch.values, batch.valid, text).equal(
-        policy.features(other, batch.valid, text)
-    )
+
+    def seen(values: dict[str, torch.Tensor], valid: dict[str, torch.Tensor]) -> torch.Tensor:
+        return policy.features(values, valid, batch.age_s, text)
+
+    assert seen(batch.values, valid).equal(seen(other, valid))
+    assert not seen(batch.values, batch.valid).equal(seen(other, batch.valid))
 
 
 @pytest.mark.parametrize("name", ["hand", "object.pose", "depth", "rgb"])
@@ -125,6 +127,51 @@ def test_every_input_is_read(policy: FlowPolicy, name: str) -> None:
     blind = dataclasses.replace(seen, valid={**valid, name: np.zeros_like(valid[name])})
     (three,) = policy.act([blind], [1])
     assert not np.array_equal(one.actions, three.actions)
+
+
+def test_ages_are_read_where_asked_for(policy: FlowPolicy) -> None:
+    seen = small_flow.observation(1)
+    none = {name: np.full_like(age, np.inf) for name, age in seen.age_s.items()}
+    late = {name: age + 0.05 for name, age in seen.age_s.items()}
+
+    def answer(policy: FlowPolicy, age_s: dict[str, np.ndarray], **changes) -> bytes:
+        view = dataclasses.replace(seen, age_s=age_s, **changes)
+        return policy.act([view], [1])[0].actions.tobytes()
+
+    assert answer(policy, seen.age_s) == answer(policy, late)
+    aware = small_flow.policy(ages=True)
+    assert answer(aware, seen.age_s) != answer(aware, late)
+    blind = {name: np.zeros_like(flags) for name, flags in seen.valid.items()}
+    assert answer(aware, none, valid=blind) == answer(aware, late, valid=blind)
+    (chunk,) = aware.act([dataclasses.replace(seen, age_s=none)], [1])
+    assert np.isfinite(chunk.actions).all()
+
+
+def test_ages_are_learned() -> None:
+    """Actions that only the age of a sample tells."""
+    batch = small_flow.batch(24)
+    ages = batch.age_s["hand"][:, -1:, None].float() * 10
+    batch = dataclasses.replace(
+        batch,
+        actions=(4 * ages - 2).expand(24, 6, 4),
+        valid={name: torch.ones_like(flags) for name, flags in batch.valid.items()},
+        values={name: torch.zeros_like(values) for name, values in batch.values.items()},
+        instructions=["go"] * 24,
+    )
+
+    def loss_after_training(policy: FlowPolicy) -> float:
+        policy.train()
+        optimizer = torch.optim.Adam(policy.parameters(), lr=3e-3)
+        for step in range(200):
+            optimizer.zero_grad()
+            mean_loss(policy, batch, Draws.seeded(step)).backward()
+            optimizer.step()
+        draws = (Draws.seeded(1000 + number) for number in range(20))
+        return sum(mean_loss(policy, batch, one).item() for one in draws) / 20
+
+    states = small_flow.INPUTS[:2]
+    aware = loss_after_training(small_flow.policy(inputs=states, ages=True))
+    assert aware < 0.4 * loss_after_training(small_flow.policy(inputs=states))
 
 
 def test_the_instruction_is_read(policy: FlowPolicy) -> None:

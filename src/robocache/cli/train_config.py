@@ -131,13 +131,15 @@ def to_record(
     if start is not None:
         del recorded["policy"]
     elif recorded.get("policy"):
-        recorded["policy"] = _with_base(recorded["policy"])
+        recorded["policy"] = _record_policy(recorded["policy"])
     return recorded
 
 
-def _with_base(policy: Mapping[str, Any]) -> dict[str, Any]:
+def _record_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a policy, with what its base holds where it starts from one."""
     network = dict(policy["network"])
+    if not network.get("ages", True):
+        del network["ages"]  # runs from before there was this setting keep their names
     if network.get("kind") == "groot_n16":
         folder = find_folder(network["base"])
         network["base_sha256"] = require_same(folder, network["base_sha256"])

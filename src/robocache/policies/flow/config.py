@@ -36,6 +36,8 @@ class FlowConfig:
             single word carries the meaning.
         image_features: width of the embedding of each image input.
         motion: also read how far each state input moved since its earlier offsets.
+        ages: also read how old each sample is, so that late sensors can be allowed for. Only what
+            was late in training is learned: train with latency (`sim_to_real`) or on real logs.
         differences: extra features, e.g. an object's position relative to the hand.
         relative_to: name of an input of the action's shape (joint positions) that actions are
             predicted relative to; empty: absolute actions.
@@ -54,6 +56,7 @@ class FlowConfig:
     text_dropout: float = 0.5
     image_features: int = 64
     motion: bool = False
+    ages: bool = False
     differences: tuple[Difference, ...] = ()
     relative_to: str = ""
     max_depth_m: float = 2.0

@@ -18,6 +18,9 @@ from robocache.core.window import StreamInput
 from robocache.policies.flow.config import Difference, FlowConfig
 from robocache.policies.flow.text import hashed_ngrams
 
+AGE_S = 0.1
+"""An age of so many seconds is read as 1."""
+
 
 def is_image(spec: StreamSpec) -> bool:
     """Whether a stream holds images: (H, W) depth in millimetres or (H, W, 3) colour."""
@@ -25,7 +28,7 @@ def is_image(spec: StreamSpec) -> bool:
 
 
 class Features(nn.Module):
-    """Normalised state, differences, image embeddings, instruction embedding, validity flags.
+    """Normalised state, differences, image embeddings, instruction embedding, validity, ages.
 
     Args:
         config: widths and differences.
@@ -49,7 +52,7 @@ class Features(nn.Module):
         size = config.text_features
         for view in inputs:
             offsets = len(view.offsets_s)
-            size += offsets
+            size += 2 * offsets if config.ages else offsets
             if view.stream in self.images:
                 size += offsets * config.image_features
                 continue
@@ -68,9 +71,13 @@ class Features(nn.Module):
         self.size = size
 
     def forward(
-        self, values: Mapping[str, Tensor], valid: Mapping[str, Tensor], text: Tensor
+        self,
+        values: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor],
+        age_s: Mapping[str, Tensor],
+        text: Tensor,
     ) -> Tensor:
-        """(B, F) features from inputs (B, O, ...), validity (B, O) and hashed text (B, buckets)."""
+        """(B, F) features from inputs (B, O, ...), validity and ages (B, O), text (B, buckets)."""
         # A unit vector over many buckets is scaled up to what a linear layer expects.
         parts = [self.text(text * self.config.text_buckets**0.5)]
         for name in self.states:
@@ -87,7 +94,10 @@ class Features(nn.Module):
             encoded = encoder(frames.flatten(0, 1))
             encoded = encoded.reshape(batch, offsets, -1) * valid[name][..., None]
             parts.append(encoded.flatten(1))
-        parts.extend(valid[name].float() for name in [*self.states, *self.images])
+        for name in [*self.states, *self.images]:
+            parts.append(valid[name].float())
+            if self.config.ages:
+                parts.append((age_s[name].float() / AGE_S).clamp(-10, 10).where(valid[name], 0.0))
         return torch.cat(parts, dim=1)
 
     def encode_text(self, instructions: Sequence[str]) -> Tensor:

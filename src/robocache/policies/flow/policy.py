@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robocache.core.errors import ConfigError, MissingStreamError, PolicyError
@@ -109,7 +110,7 @@ class FlowPolicy(nn.Module):
         time = time_B[:, None, None]
         text = self.features.encode_text(batch.instructions)
         text = drop_ngrams(text, self.config.text_dropout, draws).to(device)
-        features = self.features(batch.values, batch.valid, text)
+        features = self.features(batch.values, batch.valid, batch.age_s, text)
         predicted = self.network((1 - time) * noise + time * target, time_B, features)
         error = (predicted - target).square().mean(dim=2)
         total: Tensor = (error * batch.action_valid).sum()
@@ -148,15 +149,11 @@ class FlowPolicy(nn.Module):
         noise = np.concatenate([noise, np.zeros((padding, *shape))])
         device = self.action_mean.device
         x = torch.from_numpy(noise.astype(np.float32)).to(device)
-        values = {v.stream: self._stack(padded, v.stream).to(device) for v in self.inputs}
-        valid = {
-            view.stream: torch.from_numpy(np.stack([o.valid[view.stream] for o in padded])).to(
-                device
-            )
-            for view in self.inputs
-        }
+        values = self._stacked([view.values for view in padded])
+        valid = self._stacked([view.valid for view in padded])
+        age_s = self._stacked([view.age_s for view in padded]) if self.config.ages else {}
         text = self.features.encode_text([o.instruction for o in padded]).to(device)
-        observed = self.network.observe(self.features(values, valid, text))
+        observed = self.network.observe(self.features(values, valid, age_s, text))
         for step in range(self.config.flow_steps):
             time = torch.full((len(x),), step / self.config.flow_steps, device=device)
             predicted = self.network.predict(x, time, observed)
@@ -175,17 +172,23 @@ class FlowPolicy(nn.Module):
         latest = values[name][:, -1:].float().flatten(2)
         return torch.where(valid[name][:, -1:, None], latest, self.mean_action)
 
-    def _stack(self, observations: Sequence[Observation], name: str) -> Tensor:
-        try:
-            return torch.from_numpy(np.stack([view.values[name] for view in observations]))
-        except KeyError:
-            have = ", ".join(sorted(observations[0].values))
-            raise MissingStreamError(f"not observed (streams: {have})", stream=name) from None
+    def _stacked(self, rows: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Tensor]:
+        """Input name -> (rows, O, ...) on the policy's device."""
+        names = [view.stream for view in self.inputs]
+        for name in names:
+            if any(name not in row for row in rows):
+                have = ", ".join(sorted(rows[0]))
+                raise MissingStreamError(f"not observed (streams: {have})", stream=name)
+        device = self.action_mean.device
+        return {n: torch.from_numpy(np.stack([row[n] for row in rows])).to(device) for n in names}
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the weights; `from_json` builds the same policy."""
+        config = asdict(self.config)
+        if not self.config.ages:
+            del config["ages"]  # policies from before there was this setting keep their hashes
         return {
-            "config": asdict(self.config),
+            "config": config,
             "inputs": [view.to_json() for view in self.inputs],
             "specs": {name: spec.to_json() for name, spec in self.specs.items()},
             "action": self.action,
