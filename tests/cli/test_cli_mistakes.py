@@ -71,6 +71,8 @@ def test_usage(spare: Path) -> None:
         ((*tiny.TRAIN, "policy.inputs=[{stream: point, offsets_s: [0.1]}]"), "times <= 0"),
         (("train", "dataset=demos", "init_from=lung"), "did you mean 'long'"),
         (("collect", "tasks=[]"), "at least one environment"),
+        (("collect", "tasks=mt10"), "tasks must be list, got 'mt10'"),
+        (("train", "dataset=demos", "seeds=0"), "seeds must be list, got 0"),
         (("compare", "long", "long@1", *PLAN, "gate.alfa=1"), "did you mean 'gate.alpha'"),
         (("promote", "production", "long"), "unknown slot 'production'.*declare one first"),
         (("promote", "arm", "lung"), "did you mean 'long'"),

@@ -21,11 +21,21 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from robocache.core.errors import ConfigError, RoboCacheError, unknown_name
+from robocache.core.window import StreamInput
 from robocache.policies import FlowConfig
 from robocache.policies.groot_n16.settings import GrootSettings
 
 T = TypeVar("T")
 NETWORKS: Any = FlowConfig | GrootSettings
+LISTS: tuple[Any, ...] = (
+    tuple[str, ...],
+    tuple[int, ...],
+    tuple[float, ...],
+    tuple[float, float],
+    tuple[int, int],
+    tuple[StreamInput, ...],
+)
+"""Types of lists, for which a word or a number is none."""
 
 OPEN_TABLES = (
     "env.",
@@ -84,7 +94,9 @@ def build(schema: type[T], data: Mapping[str, Any]) -> T:
             schema,
             dict(data),
             dacite.Config(
-                strict=True, cast=[tuple], type_hooks={float: _number, NETWORKS: _network}
+                strict=True,
+                cast=[tuple],
+                type_hooks=dict.fromkeys(LISTS, _list) | {float: _number, NETWORKS: _network},
             ),
         )
     except dacite.UnexpectedDataError as error:
@@ -94,7 +106,11 @@ def build(schema: type[T], data: Mapping[str, Any]) -> T:
         words = _words(error.field_type)
         if words and isinstance(error.value, str):
             raise unknown_name(str(error.field_path), error.value, words) from None
-        raise ConfigError(f"configuration: {error}") from None
+        kind = error.field_type
+        wanted = re.sub(r"\w+\.", "", str(kind) if get_origin(kind) else kind.__name__)
+        raise ConfigError(
+            f"configuration: {error.field_path} must be {wanted}, got {error.value!r}"
+        ) from None
     except dacite.DaciteError as error:
         raise ConfigError(f"configuration: {error}") from None
     except (ValueError, TypeError) as error:
@@ -186,6 +202,13 @@ def _network(data: Any) -> Any:
     if not isinstance(data, Mapping):
         return data
     return build(GrootSettings if data.get("kind") == "groot_n16" else FlowConfig, data)
+
+
+def _list(value: Any) -> Any:
+    """A list as it is: `tuple` would make one of the letters of a word."""
+    if not isinstance(value, list | tuple):
+        raise dacite.WrongTypeError(list, value)
+    return value
 
 
 def _number(value: Any) -> Any:
