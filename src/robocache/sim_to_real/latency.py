@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,11 @@ class LatencyConfig:
 
     def __post_init__(self) -> None:
         for name, seconds in (("mean_s", self.mean_s), ("jitter_s", self.jitter_s)):
-            if not (math.isfinite(seconds) and seconds >= 0):
-                raise ConfigError(f"latency {name} must be seconds >= 0, got {seconds}")
-        if not 0 <= self.drop_probability <= 1:
-            raise ConfigError(
-                f"latency drop_probability must lie in [0, 1], got {self.drop_probability}"
-            )
+            if not (isinstance(seconds, Real) and math.isfinite(seconds) and seconds >= 0):
+                raise ConfigError(f"latency {name} must be seconds >= 0, got {seconds!r}")
+        share = self.drop_probability
+        if not (isinstance(share, Real) and 0 <= share <= 1):
+            raise ConfigError(f"latency drop_probability must lie in [0, 1], got {share!r}")
 
     def scaled(self, share: float) -> LatencyConfig:
         """The same link with this share of its delay, jitter and losses."""

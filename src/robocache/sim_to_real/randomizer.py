@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, ShapeError
 from robocache.ops.augment import (
     ImageParameters,
     RangeParameters,
@@ -31,12 +32,17 @@ class DomainRandomizer:
 
     Args:
         config: what to draw from.
-        seed: at least 0; another one for each camera, or views are changed alike.
+        seed: in [0, 2**63); another one for each camera, or views are changed alike.
+
+    Raises:
+        ConfigError: another seed.
     """
 
     def __init__(self, config: Randomization, seed: int) -> None:
-        if seed < 0:
-            raise ConfigError(f"the seed of a randomizer must be at least 0, got {seed}")
+        if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**63):
+            raise ConfigError(
+                f"the seed of a randomizer must be a whole number from 0 to 2**63 - 1, got {seed!r}"
+            )
         self.config = config
         self.seed = seed
 
@@ -76,10 +82,13 @@ class DomainRandomizer:
         return augment_points(points, chosen), chosen
 
     def image_parameters(self, index: Sequence[int] | Tensor) -> ImageParameters:
-        """Parameters for samples of these numbers, at least 0."""
+        """Parameters for samples of these numbers.
+
+        Raises:
+            ShapeError: `index` is not (N,) whole numbers of at least 0.
+        """
         own = self.config.images
-        numbers = torch.as_tensor(index, dtype=torch.int64).cpu()
-        key = keys_of(self.seed, numbers)
+        key = self._keys(index)
         drawn = uniform(key, IMAGE_DRAWS + BOX_DRAWS * own.boxes)
         u = list(drawn.unbind(1))
         side = _within(own.scale, u[0])
@@ -110,9 +119,9 @@ class DomainRandomizer:
         )
 
     def range_parameters(self, index: Sequence[int] | Tensor) -> RangeParameters:
-        """Parameters for samples of these numbers, at least 0."""
+        """Parameters for samples of these numbers; raises as `image_parameters` does."""
         own = self.config.depth
-        key = keys_of(self.seed, torch.as_tensor(index, dtype=torch.int64).cpu())
+        key = self._keys(index)
         u = uniform(key, 4).unbind(1)
         low, high = own.outlier_m
         return RangeParameters(
@@ -120,11 +129,19 @@ class DomainRandomizer:
             noise_m=_within(own.noise_m, u[1]).float(),
             noise_share=_within(own.noise_share, u[2]).float(),
             outliers=_within(own.outliers, u[3]).float(),
-            outlier_low_m=torch.full((len(key),), low),
-            outlier_high_m=torch.full((len(key),), high),
+            outlier_low_m=torch.full((len(key),), float(low)),
+            outlier_high_m=torch.full((len(key),), float(high)),
             key=key,
             frame=torch.zeros_like(key),
         )
+
+    def _keys(self, index: Sequence[int] | Tensor) -> Tensor:
+        """(N,) int64, of the samples of these numbers."""
+        numbers = torch.as_tensor(index).cpu()
+        broken = numbers.is_floating_point() or numbers.dtype == torch.bool
+        if numbers.ndim != 1 or (broken and len(numbers)) or bool((numbers < 0).any()):
+            raise ShapeError(f"index must be (N,) whole numbers of at least 0, got {index!r}")
+        return keys_of(self.seed, numbers.long())
 
 
 def _within(bounds: Bounds, share: Tensor) -> Tensor:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from numbers import Real
 
 from robocache.core.errors import ConfigError
 
@@ -50,19 +53,23 @@ class ImageRanges:
     shift: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation", "noise", "box_side"):
+        for name in ("brightness", "contrast", "saturation", "noise"):
             _check_bounds(name, getattr(self, name), low=0.0)
+        _check_bounds("box_side", self.box_side, low=0.0, high=1.0)
         _check_bounds("blur_px", self.blur_px, low=0.0, high=20.0)
         _check_bounds("motion_px", self.motion_px, low=0.0, high=60.0)
         _check_bounds("hue", self.hue, low=-1.0, high=1.0)
         _check_bounds("gamma", self.gamma, low=0.01)
         _check_bounds("scale", self.scale, low=0.01)
-        for name in ("gradient", "shift"):
-            _check_bounds(name, (getattr(self, name),) * 2, low=0.0, high=1.0)
-        for name in ("blur_probability", "motion_probability", "box_probability"):
-            _check_bounds(name, (getattr(self, name),) * 2, low=0.0, high=1.0)
-        if not 0 <= self.boxes <= 16:
-            raise ConfigError(f"sim_to_real boxes must be a number from 0 to 16, got {self.boxes}")
+        chances = ("blur_probability", "motion_probability", "box_probability")
+        for name in ("gradient", "shift", *chances):
+            value = getattr(self, name)
+            if not _in_order(0.0, (value,), 1.0):
+                raise ConfigError(f"sim_to_real {name} must be a number from 0 to 1, got {value!r}")
+        if not (isinstance(self.boxes, int) and 0 <= self.boxes <= 16):
+            raise ConfigError(
+                f"sim_to_real boxes must be a whole number from 0 to 16, got {self.boxes!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,18 @@ class Randomization:
         images: colour pictures.
         depth: depth images, and streams in `lidar`.
         lidar: names of the streams that are LiDAR scans, (M, 3) float32 metres from the sensor.
+
+    Raises:
+        ConfigError: `lidar` is one name.
     """
 
     images: ImageRanges = field(default_factory=ImageRanges)
     depth: DepthRanges = field(default_factory=DepthRanges)
     lidar: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.lidar, str):
+            raise ConfigError(f"lidar must be several names of streams, got {self.lidar!r}")
 
     @property
     def is_none(self) -> bool:
@@ -114,10 +128,16 @@ class Randomization:
 
 
 def _check_bounds(name: str, bounds: Bounds, *, low: float, high: float = math.inf) -> None:
-    first, last = bounds
-    if not (math.isfinite(first) and math.isfinite(last) and low <= first <= last <= high):
-        most = "" if math.isinf(high) else f" and {high:g}"
+    pair = isinstance(bounds, tuple | list) and len(bounds) == 2
+    if not (pair and _in_order(low, bounds, high)):
+        most = "" if math.isinf(high) else f" and at most {high:g}"
         raise ConfigError(
             f"sim_to_real {name} must be a low and a high of at least {low:g}{most}, in order, "
-            f"got {bounds}"
+            f"got {bounds!r}"
         )
+
+
+def _in_order(low: float, given: Sequence[float], high: float) -> bool:
+    """Whether these are finite numbers between low and high, none below the one before."""
+    numbers = all(isinstance(n, Real) and math.isfinite(n) for n in given)
+    return numbers and all(a <= b for a, b in pairwise((low, *given, high)))

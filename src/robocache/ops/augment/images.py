@@ -43,7 +43,7 @@ def augment(
 
     Raises:
         ShapeError: pictures of another shape or dtype, or parameters of another number of them.
-        ConfigError: an unknown backend; or a gradient is asked for.
+        ConfigError: an unknown backend, parameters of ranges; or a gradient is asked for.
     """
     _check(images, parameters, dtype, out)
     tables = (
@@ -72,6 +72,8 @@ def _check(
         )
     if min(images.shape[1:3]) < 1:
         raise ShapeError(f"images have no pixels: {tuple(images.shape)}")
+    if not isinstance(parameters, ImageParameters | ImageTables):
+        raise ConfigError(f"parameters must be ImageParameters, got {type(parameters).__name__}")
     count = len(parameters.key) if isinstance(parameters, ImageTables) else len(parameters)
     if count != len(images):
         raise ShapeError(f"{count} samples of parameters for {len(images)} images")

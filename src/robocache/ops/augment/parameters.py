@@ -50,8 +50,8 @@ class _Rows:
 class ImageParameters(_Rows):
     """Of N pictures; float32 unless said. `ImageParameters.identity(N)` changes nothing.
 
-    In this order: the crop is brought to the size of the picture (bilinear), out of focus and moved
-    (`blur_px`, `motion_px`), lit, its colours changed, covered by boxes, made noisy.
+    In this order: out of focus and moved (`blur_px`, `motion_px`), the crop brought to the size of
+    the picture (bilinear), lit, its colours changed, covered by boxes, made noisy.
 
     Attributes:
         crop: (N, 3) top and left edge and side of what is seen, as shares of height and width; what

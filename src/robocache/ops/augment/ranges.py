@@ -64,7 +64,7 @@ def augment_depth(
 
     Raises:
         ShapeError: depth of another shape or dtype, or parameters of another number of images.
-        ConfigError: an unknown backend; or a gradient is asked for.
+        ConfigError: an unknown backend, parameters of pictures; or a gradient is asked for.
     """
     if depth.ndim != 3 or depth.dtype not in (torch.uint16, torch.float32):
         raise ShapeError(
@@ -109,6 +109,8 @@ def _changed(
     points: bool,
 ) -> Tensor:
     kind = "points" if points else "depth"
+    if not isinstance(parameters, RangeParameters | RangeTables):
+        raise ConfigError(f"parameters must be RangeParameters, got {type(parameters).__name__}")
     tables = (
         parameters
         if isinstance(parameters, RangeTables)
