@@ -12,6 +12,11 @@ import pytest
 from command import robocache
 
 import tiny
+from robocache.cli.configuration import load
+from robocache.cli.train import delayed
+from robocache.cli.train_config import TrainConfig
+from robocache.cli.training_data import TrainingData
+from robocache.core.window import StreamInput, Window
 from robocache.datasets import EpisodeStore
 from robocache.rollouts import RolloutPlan
 from robocache.runs import read_manifest
@@ -109,6 +114,26 @@ def test_evaluation_with_the_flag_is_another_plan(copied: Path) -> None:
     assert said.code == 0, said.out + said.err
 
 
+def test_actions_that_a_policy_reads_are_not_late() -> None:
+    """They are the labels, too: a lost one would be a label less."""
+    config, _ = load("train", TrainConfig, ["dataset=any", "sim_to_real=standard"])
+    window = Window((StreamInput("point"), StreamInput("action", (-0.1,))), "action", 10.0, 2)
+    delays = delayed(TrainingData({}, {}), config, {"": window}, 0).delays
+    assert delays is not None and delays.streams == ("point",)
+
+
+def test_a_lidar_in_collections_and_training(copied: Path) -> None:
+    lidar = ("sim_to_real=standard", "sim_to_real.lidar=[scan]")
+    for name, changes in (("scans", ()), ("late", lidar)):
+        plan = ("tasks=[scan_env:ScanEnv]", *PLAN[1:], *changes, f"--name={name}")
+        said = robocache("collect", *plan)
+        assert said.code == 0, said.err
+    inputs = INPUTS.replace("camera, offsets_s: [-0.1, 0.0]", "scan, offsets_s: [0.0]")
+    said = robocache("train", "dataset=scans", *TRAIN[:-3], inputs, *TRAIN[-2:], *lidar)
+    assert said.code == 0, said.err
+    assert "randomized in every step: scan" in said.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -116,6 +141,18 @@ def test_evaluation_with_the_flag_is_another_plan(copied: Path) -> None:
         (("collect", *PLAN, FRAMES, "sim_to_real.images.noise=[0.2,0.1]"), "noise must be"),
         (("collect", *PLAN, FRAMES, "sim_to_real.latency.wrist.mean_s=0.1"), "'wrist'"),
         (("eval", "x", "--open-loop", "--domain-randomization"), "as they are"),
+        (("collect", *PLAN, FRAMES, "sim_to_real.lidar=[pont]"), "did you mean 'point'"),
+        (("collect", *PLAN, FRAMES, "sim_to_real.lidar=point"), "sim_to_real.lidar must be list"),
+        (("collect", *PLAN, FRAMES, "sim_to_real.images.noise=0.1"), "images.noise must be list"),
+        (
+            ("collect", *PLAN, FRAMES, "sim_to_real.images.noise=[0.1]"),
+            "images.noise must be tuple[float, float], got (0.1,)",
+        ),
+        (
+            ("train", "dataset=clean", *TRAIN, "sim_to_real.latency.pont.mean_s=0.1"),
+            "did you mean 'point'",
+        ),
+        (("train", "dataset=clean", *TRAIN, "sim_to_real.lidar=[wrist]"), "'wrist'"),
     ],
 )
 def test_mistakes_are_named(copied: Path, arguments: tuple[str, ...], words: str) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from rgb_env import RgbEnv
-from robocache.core.env import EnvSpec, Samples, Step
-from robocache.core.errors import ConfigError, EnvError
+from robocache.core.env import EnvSpec, Expert, Samples, Step
+from robocache.core.errors import ConfigError
 from robocache.core.stream import StreamSpec
 from robocache.envs import SensorSuite
-from robocache.sim_to_real import ImageRanges, LatencyConfig, LatencySimulator, Randomization
+from robocache.sim_to_real import (
+    DepthRanges,
+    ImageRanges,
+    LatencyConfig,
+    LatencySimulator,
+    Randomization,
+)
 from robocache.testing import check_env
+from scan_env import ScanEnv
 
 
 class Counter:
@@ -87,7 +96,8 @@ def test_samples_are_those_of_the_latency_simulator() -> None:
 
 
 def test_the_suite_keeps_the_contract() -> None:
-    check_env(lambda: SensorSuite(WithExpert(), {"fast": LATENCY, "slow": LATENCY}))
+    for env in (WithExpert, Counter):
+        check_env(lambda env=env: SensorSuite(env(), {"fast": LATENCY, "slow": LATENCY}))
 
 
 def test_delays_add_up() -> None:
@@ -101,6 +111,8 @@ def test_delays_add_up() -> None:
 def test_unknown_streams_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean 'fast'"):
         SensorSuite(Counter(), {"fst": LatencyConfig()})
+    with pytest.raises(ConfigError, match="did you mean 'slow'"):
+        SensorSuite(Counter(), {}, Randomization(lidar=("slw",)))
 
 
 def test_expert_and_close_pass_through() -> None:
@@ -109,8 +121,7 @@ def test_expert_and_close_pass_through() -> None:
     assert suite.expert_action() == 0.5 and suite.instruction == "count" and suite.spec is env.spec
     suite.close()
     assert env.closed
-    with pytest.raises(EnvError, match="no expert"):
-        SensorSuite(Counter(), {}).expert_action()
+    assert isinstance(suite, Expert) and not isinstance(SensorSuite(Counter(), {}), Expert)
 
 
 def filmed(seed: int, config: Randomization, steps: int = 4) -> NDArray[np.uint8]:
@@ -135,3 +146,29 @@ def test_a_camera_is_changed_alike_for_an_episode_with_noise_in_every_frame() ->
 def test_a_changed_environment_keeps_the_protocol() -> None:
     config = Randomization(ImageRanges(hue=(-0.5, 0.5), blur_px=(0.5, 1), blur_probability=1))
     check_env(lambda: SensorSuite(RgbEnv(), {"camera": LATENCY}, config))
+
+
+def test_frames_may_be_read_only() -> None:
+    class Fixed(RgbEnv):
+        def _filmed(self, step: Step) -> Step:
+            step = super()._filmed(step)
+            step.samples["camera"].values.flags.writeable = False
+            return step
+
+    suite = SensorSuite(Fixed(), {}, Randomization(ImageRanges(brightness=(0.5, 0.5))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert suite.reset(0).samples["camera"].values.max() == 100
+
+
+def test_lost_returns_of_a_lidar_are_zeros() -> None:
+    """NaN could be neither recorded nor trained on."""
+    config = Randomization(depth=DepthRanges(dropout=(0.5, 0.5)), lidar=("scan",))
+    check_env(lambda: SensorSuite(ScanEnv(), {}, config))
+    scan, plain = (
+        SensorSuite(ScanEnv(), {}, changes).reset(0).samples["scan"].values[0]
+        for changes in (config, None)
+    )
+    lost = (scan == 0).all(axis=1)
+    assert 8 < lost.sum() < 24
+    np.testing.assert_array_equal(scan[~lost], plain[~lost])

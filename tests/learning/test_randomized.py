@@ -38,7 +38,10 @@ def batch(rows: slice = slice(None)) -> Batch:
     count = len(np.arange(6)[rows])
     return Batch(
         values={name: value[rows] for name, value in values.items()},
-        valid={},
+        valid={
+            name: torch.ones(value.shape[:2], dtype=torch.bool)[rows]
+            for name, value in values.items()
+        },
         age_s={},
         instructions=["push"] * count,
         actions=torch.zeros(count, 2, 3),
@@ -62,6 +65,15 @@ def test_windows_are_changed_by_their_number_alone() -> None:
     assert not torch.equal(
         BatchRandomizer(CONFIG, 6, SPECS)(batch(), 60).values["camera"], whole.values["camera"]
     )
+
+
+def test_frames_that_are_not_there_stay_zeros() -> None:
+    """As a policy sees them while it acts; changed, they would be a grey picture with noise."""
+    given = batch()
+    given.values["camera"][1, 0] = 0
+    given.valid["camera"][1, 0] = False
+    seen = BatchRandomizer(CONFIG, 5, SPECS)(given, 60).values["camera"]
+    assert not seen[1, 0].any() and seen[1, 1].any()
 
 
 def test_unlike_robots_are_changed_window_by_window() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, ShapeError
 from robocache.core.stream import StreamSpec
 from robocache.sim_to_real import (
     DepthRanges,
@@ -95,13 +95,14 @@ def test_frames_of_a_window_differ_in_noise_alone() -> None:
     spec = StreamSpec((16, 16, 3), "uint8", 20.0)
     randomizer = StreamRandomizer(Randomization(still), 0, "camera", spec)
     grey = torch.full((5, 3, 16, 16, 3), 120, dtype=torch.uint8)
-    seen = randomizer.windows(grey, range(5)).float()
+    there = torch.ones(5, 3, dtype=torch.bool)
+    seen = randomizer.windows(grey, range(5), there).float()
     assert not torch.equal(seen[:, 0], seen[:, 1])
     mean = seen.mean(dim=(2, 3, 4))
     torch.testing.assert_close(mean[:, 0], mean[:, 1], atol=1.5, rtol=0)
     assert float(mean[:, 0].std()) > 10
     other = StreamRandomizer(Randomization(still), 0, "wrist", spec)
-    assert not torch.equal(other.windows(grey, range(5)).float(), seen)
+    assert not torch.equal(other.windows(grey, range(5), there).float(), seen)
 
 
 def test_which_streams_are_changed() -> None:
@@ -129,6 +130,12 @@ def test_which_streams_are_changed() -> None:
         (ImageRanges, {"hue": (0.0, float("nan"))}),
         (ImageRanges, {"blur_probability": 1.5}),
         (ImageRanges, {"boxes": -1}),
+        (ImageRanges, {"boxes": 1.5}),
+        (ImageRanges, {"box_side": (0.5, 2.0)}),
+        (ImageRanges, {"hue": 0.1}),
+        (ImageRanges, {"noise": (0.0, 0.1, 0.2)}),
+        (ImageRanges, {"scale": ("a", "b")}),
+        (ImageRanges, {"gradient": (0.0, 0.5)}),
         (DepthRanges, {"dropout": (0.0, 1.1)}),
         (DepthRanges, {"outlier_m": (2.0, 1.0)}),
     ],
@@ -136,5 +143,28 @@ def test_which_streams_are_changed() -> None:
 def test_bounds_that_mean_nothing_are_refused(kind, given) -> None:
     with pytest.raises(ConfigError, match=next(iter(given))):
         kind(**given)
-    with pytest.raises(ConfigError, match="seed"):
-        DomainRandomizer(BOTH, -1)
+
+
+def test_seeds_numbers_and_parameters_that_mean_nothing_are_refused() -> None:
+    for seed in (-1, 1.5, 2**63, "a"):
+        with pytest.raises(ConfigError, match="seed"):
+            DomainRandomizer(BOTH, seed)
+    randomizer = DomainRandomizer(BOTH, 0)
+    for index in ([-1, 0], [0.5, 1.0], [[0, 1]], 3, [True, False]):
+        with pytest.raises(ShapeError, match="index must be"):
+            randomizer.image_parameters(index)
+        with pytest.raises(ShapeError, match="index must be"):
+            randomizer.range_parameters(index)
+    assert len(randomizer.image_parameters([])) == 0
+    frames, depth = torch.zeros(2, 8, 8, 3, dtype=torch.uint8), torch.ones(2, 8, 8)
+    with pytest.raises(ConfigError, match="must be ImageParameters, got RangeParameters"):
+        randomizer.images(frames, [0, 1], randomizer.range_parameters([0, 1]))
+    with pytest.raises(ConfigError, match="must be RangeParameters, got ImageParameters"):
+        randomizer.depth(depth, [0, 1], randomizer.image_parameters([0, 1]))
+    with pytest.raises(ConfigError, match="several names"):
+        Randomization(lidar="velodyne")
+
+
+def test_what_is_called_a_scan_must_be_one() -> None:
+    with pytest.raises(ConfigError, match=r"'velodyne', uint8 \(84, 84, 3\)"):
+        is_changed(BOTH, "velodyne", StreamSpec((84, 84, 3), "uint8"))

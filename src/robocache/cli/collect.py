@@ -20,7 +20,6 @@ from robocache.runs import Ledger, LedgerRow, Run, RunStore, utc_now
 from robocache.runs.retention import after_days
 from robocache.sim_to_real import LatencyConfig, SimToReal
 from robocache.sim_to_real.kinds import is_changed
-from robocache.sim_to_real.preset import CAMERAS, STATES
 
 TASK_GROUPS: Mapping[str, tuple[str, ...]] = {
     "mt10": tuple(f"metaworld/{task}" for task in MT10),
@@ -146,7 +145,7 @@ def make_plan(
             changed |= wanted is not None and is_changed(wanted, stream, spec)
         cameras |= {stream for stream, spec in streams.items() if is_camera(spec)}
     for name, streams in offered.items():
-        for stream in {*latency, *sim_to_real.latency} - {CAMERAS, STATES}:
+        for stream in sorted({*latency, *sim_to_real.named}):
             if stream not in streams:
                 raise unknown_name(f"stream of {name}", stream, streams)
     _require_purpose(sorted(cameras), frames, purpose)

@@ -31,7 +31,7 @@ from robocache.cli.skipped import needed_as, told_of_skipped
 from robocache.cli.train_config import TrainConfig, to_record, to_record_caches
 from robocache.cli.training_data import TrainingData, find_datasets, training_data
 from robocache.cli.windows_seen import windows_of
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, unknown_name
 from robocache.core.window import Window
 from robocache.datasets import Loader, Reader
 from robocache.learning import train
@@ -217,10 +217,17 @@ def train_one(
 def delayed(
     data: TrainingData, config: TrainConfig, windows: Mapping[str, Window], seed: int
 ) -> TrainingData:
-    """The same, with what the policy reads as late as a robot's sensors, where that is asked."""
+    """The same, with what the policy reads as late as a robot's sensors, where that is asked.
+
+    Raises:
+        ConfigError: `sim_to_real` names a stream that the policy does not read.
+    """
+    streams = {view.stream for window in windows.values() for view in window.inputs}
+    for name in sorted(config.sim_to_real.named - streams):
+        raise unknown_name("input of the policy in sim_to_real", name, streams)
     if not config.sim_to_real.latency:
         return data
-    streams = {view.stream for window in windows.values() for view in window.inputs}
+    streams -= {window.action for window in windows.values()}  # their samples are the labels
     return replace(data, delays=Delays(config.sim_to_real, tuple(sorted(streams)), seed))
 
 

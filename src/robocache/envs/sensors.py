@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robocache.core.env import Env, EnvSpec, Expert, Samples, Step
-from robocache.core.errors import EnvError, unknown_name
+from robocache.core.errors import unknown_name
 from robocache.sim_to_real.kinds import is_changed
 from robocache.sim_to_real.latency import LatencyConfig, LatencySimulator
 from robocache.sim_to_real.ranges import Randomization
@@ -27,12 +27,12 @@ class SensorSuite:
     is done to pictures and ranges: one light and lens for an episode, other noise in every frame.
 
     Args:
-        env: the environment underneath; if it has an expert, `expert_action` is passed through.
+        env: the environment underneath; `expert_action` is passed through where it has one.
         latency: stream name -> delay and loss; other streams are left as they are.
         randomization: how pictures and ranges are changed; None: not at all.
 
     Raises:
-        ConfigError: a name in `latency` is no stream of the environment.
+        ConfigError: a name in `latency`, or of a LiDAR, is no stream of the environment.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SensorSuite:
         latency: Mapping[str, LatencyConfig],
         randomization: Randomization | None = None,
     ) -> None:
-        for name in latency:
+        for name in (*latency, *(randomization.lidar if randomization else ())):
             if name not in env.spec.streams:
                 raise unknown_name(f"stream of {env.spec.name}", name, env.spec.streams)
         self._env = env
@@ -49,6 +49,8 @@ class SensorSuite:
         self._links: dict[str, LatencySimulator] = {}
         self._randomization = randomization
         self._views: dict[str, _View] = {}
+        if isinstance(env, Expert):  # and only then is the suite one, too
+            self.expert_action = env.expert_action
 
     @property
     def spec(self) -> EnvSpec:
@@ -75,16 +77,6 @@ class SensorSuite:
 
     def step(self, action: NDArray[np.float32]) -> Step:
         return self._delivered(self._env.step(action))
-
-    def expert_action(self) -> NDArray[np.float32]:
-        """The environment's own expert, which knows the true state.
-
-        Raises:
-            EnvError: the environment has no expert.
-        """
-        if not isinstance(self._env, Expert):
-            raise EnvError(f"{self.spec.name} has no expert")
-        return self._env.expert_action()
 
     def close(self) -> None:
         self._env.close()

@@ -17,7 +17,7 @@ class BatchRandomizer:
 
     Window n of a training, counted over all steps, is changed by what follows from (seed, n): not
     from the number of processes, workers or parts, nor from a restart. The frames of one window are
-    changed alike, but for their noise.
+    changed alike, but for their noise; one that is not there stays zeros.
 
     Args:
         config: what to draw from.
@@ -44,7 +44,8 @@ class BatchRandomizer:
             return replace(batch, rows=tuple(rows))
         numbers = first + torch.arange(len(batch.index))
         changed = {
-            name: self._views[name].windows(values, numbers) if name in self._views else values
-            for name, values in batch.values.items()
+            name: view.windows(batch.values[name], numbers, batch.valid[name])
+            for name, view in self._views.items()
+            if name in batch.values
         }
-        return replace(batch, values=changed)
+        return replace(batch, values={**batch.values, **changed})

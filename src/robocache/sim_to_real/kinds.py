@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robocache.core.errors import ConfigError
 from robocache.core.stream import StreamSpec
 from robocache.sim_to_real.ranges import DepthRanges, ImageRanges, Randomization
 
@@ -10,8 +11,17 @@ SMALLEST_SIDE = 8
 
 
 def is_changed(config: Randomization, stream: str, spec: StreamSpec) -> bool:
-    """Whether a stream is a picture, a depth image or a LiDAR scan that the config changes."""
+    """Whether a stream is a picture, a depth image or a LiDAR scan that the config changes.
+
+    Raises:
+        ConfigError: a stream that the config calls a scan is none.
+    """
     if stream in config.lidar:
+        if not is_scan(spec):
+            raise ConfigError(
+                f"sim_to_real.lidar names {stream!r}, {spec.dtype} {spec.shape}: a scan is float32 "
+                f"(M, 3), metres from the sensor"
+            )
         return config.depth != DepthRanges()
     if is_picture(spec):
         return config.images != ImageRanges()
@@ -28,3 +38,8 @@ def is_depth(spec: StreamSpec) -> bool:
     if len(spec.shape) != 2 or min(spec.shape) < SMALLEST_SIDE:
         return False
     return spec.dtype == "uint16" or (spec.dtype == "float32" and spec.unit == "m")
+
+
+def is_scan(spec: StreamSpec) -> bool:
+    """(M, 3) float32."""
+    return len(spec.shape) == 2 and spec.shape[1] == 3 and spec.dtype == "float32"

@@ -41,6 +41,11 @@ class SimToReal:
         """Whether nothing lies between them."""
         return not self.latency and self.randomization is None
 
+    @property
+    def named(self) -> set[str]:
+        """Streams that it names."""
+        return {*self.latency, *self.lidar} - {CAMERAS, STATES}
+
     def latency_of(self, stream: str, spec: StreamSpec) -> LatencyConfig | None:
         """Delay and loss of a stream."""
         if stream in self.latency:

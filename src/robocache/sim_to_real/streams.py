@@ -48,10 +48,13 @@ class StreamRandomizer:
         return self._randomizer.range_parameters(index)
 
     def change(self, values: Tensor, parameters: Parameters) -> Tensor:
-        """N samples (N, ...) changed by N parameters."""
+        """N samples (N, ...) changed by N parameters; a lost return is 0 in depth and in scans."""
         if isinstance(parameters, ImageParameters):
             return augment(values, parameters)
-        return (augment_points if self._lidar else augment_depth)(values, parameters)
+        if not self._lidar:
+            return augment_depth(values, parameters)
+        scans = augment_points(values, parameters)
+        return torch.where(scans.isnan(), 0.0, scans)  # streams hold finite numbers
 
     def frames(self, values: NDArray[Any], parameters: Parameters, first: int) -> NDArray[Any]:
         """Frames (n, ...) of an episode, the first of which is number `first`, changed alike.
@@ -60,9 +63,16 @@ class StreamRandomizer:
             parameters: of one sample.
         """
         chosen = parameters.at_frame(first).each(len(values))
-        return self.change(torch.from_numpy(np.ascontiguousarray(values)), chosen).numpy()
+        return self.change(torch.from_numpy(np.array(values, order="C")), chosen).numpy()
 
-    def windows(self, values: Tensor, index: Sequence[int] | Tensor) -> Tensor:
-        """(N, F, ...): N samples of F frames, of which each has noise of its own."""
+    def windows(self, values: Tensor, index: Sequence[int] | Tensor, valid: Tensor) -> Tensor:
+        """(N, F, ...): N samples of F frames, of which each has noise of its own.
+
+        Args:
+            valid: (N, F) which frames are there; the others are zeros, and stay so.
+        """
         chosen = self.parameters(index).each(values.shape[1])
-        return self.change(values.flatten(0, 1), chosen).reshape(values.shape)
+        changed = self.change(values.flatten(0, 1), chosen).reshape(values.shape)
+        if self._picture:  # zeros in ranges are no returns, which nothing changes
+            changed *= valid[..., None, None, None]
+        return changed
