@@ -7,7 +7,7 @@ and lossy streams, and with them while it reads how old its samples are (`policy
 `depth`: the same of a policy that sees one task with a depth camera; there also noise, lost returns
 and outliers in every step. All are judged on the same layouts, on the simulator's sensors and on
 the changed ones; verdicts against `without` are those of `robocache compare`.
-Writes experiments/results/sim_to_real.json.
+Writes experiments/results/sim_to_real.json; of one case alone, sim_to_real_<case>.json.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def main() -> None:
             rows[sensors] = compared(judged)
             print(name, sensors, rows[sensors], flush=True)
         found[name] = rows
-    save("sim_to_real", found)
+    save("_".join(["sim_to_real", *sys.argv[1:]]), found)
 
 
 def compared(judged: dict[str, Judged]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 from robocache.cli.configuration import load
 from robocache.cli.datasets import EPISODES, require_sound
 from robocache.cli.progress import console, progress
+from robocache.core.env import EnvSpec
 from robocache.core.errors import ConfigError, unknown_name
-from robocache.core.stream import StreamSpec
 from robocache.envs import make_env, simulator_assets
 from robocache.envs.metaworld import ALL_TASKS, MT10, SCENES
 from robocache.rollouts import PolicySource, RolloutPlan, execute
@@ -129,25 +129,17 @@ def make_plan(
         options = {"phrases": phrases, "clock_jitter_s": sensors.clock_jitter_s, **options}
     elif sensors.clock_jitter_s:
         raise ConfigError("sensors.clock_jitter_s is known to Meta-World alone; set it to 0")
+    kinds = {name.split("/")[0]: name for name in names}.values()
+    specs = {name: _tried(name, options) for name in kinds}
+    streams = [item for spec in specs.values() for item in spec.streams.items()]
+    late = {name: sim_to_real.latency_of(name, stream) for name, stream in streams}
+    latency = {name: link for name, link in late.items() if link} | dict(sensors.latency)
+    for name, spec in specs.items():
+        for unknown in sorted({*latency, *sim_to_real.named} - spec.streams.keys()):
+            raise unknown_name(f"stream of {name}", unknown, spec.streams)
     wanted = sim_to_real.randomization
-    versions, cameras, latency, changed = [], set(), dict(sensors.latency), False
-    offered: dict[str, Mapping[str, StreamSpec]] = {}
-    for name in {name.split("/")[0]: name for name in names}.values():
-        tried = make_env(name, **options)
-        versions.append(tried.spec.version)
-        offered[name] = tried.spec.streams
-        tried.close()
-    for streams in offered.values():
-        for stream, spec in streams.items():
-            late = sim_to_real.latency_of(stream, spec)
-            if late is not None:
-                latency.setdefault(stream, late)
-            changed |= wanted is not None and is_changed(wanted, stream, spec)
-        cameras |= {stream for stream, spec in streams.items() if is_camera(spec)}
-    for name, streams in offered.items():
-        for stream in sorted({*latency, *sim_to_real.named}):
-            if stream not in streams:
-                raise unknown_name(f"stream of {name}", stream, streams)
+    changed = [wanted is not None and is_changed(wanted, *item) for item in streams]
+    cameras = {name for name, stream in streams if is_camera(stream)}
     _require_purpose(sorted(cameras), frames, purpose)
     return RolloutPlan(
         tasks=names,
@@ -155,15 +147,22 @@ def make_plan(
         seed=seed,
         purpose=purpose,
         actor=actor,
-        env_version="; ".join(sorted(versions)),
+        env_version="; ".join(sorted(spec.version for spec in specs.values())),
         env_options=options,
         latency=latency,
         expert_noise=expert_noise,
         steps_after_success=steps_after_success,
         frames_purpose=frames.purpose,
         frames_keep_days=frames.keep_days,
-        randomization=wanted if changed else None,
+        randomization=wanted if any(changed) else None,
     )
+
+
+def _tried(name: str, options: Mapping[str, Any]) -> EnvSpec:
+    """What an environment offers, once it was made."""
+    env = make_env(name, **options)
+    env.close()
+    return env.spec
 
 
 def _require_purpose(cameras: Sequence[str], frames: FramesConfig, purpose: str) -> None:
