@@ -20,6 +20,7 @@ from robocache.core.window import StreamInput, Window
 from robocache.datasets import EpisodeStore
 from robocache.rollouts import RolloutPlan
 from robocache.runs import read_manifest
+from robocache.sim_to_real import Delays
 
 TASKS = "tasks=[rgb_env:RgbEnv]"
 PLAN = (TASKS, "episodes=3", "workers=0")
@@ -114,12 +115,23 @@ def test_evaluation_with_the_flag_is_another_plan(copied: Path) -> None:
     assert said.code == 0, said.out + said.err
 
 
-def test_actions_that_a_policy_reads_are_not_late() -> None:
-    """They are the labels, too: a lost one would be a label less."""
-    config, _ = load("train", TrainConfig, ["dataset=any", "sim_to_real=standard"])
+def delays_of(*settings: str) -> Delays:
+    config, _ = load("train", TrainConfig, ["dataset=any", "sim_to_real=standard", *settings])
     window = Window((StreamInput("point"), StreamInput("action", (-0.1,))), "action", 10.0, 2)
     delays = delayed(TrainingData({}, {}), config, {"": window}, 0).delays
-    assert delays is not None and delays.streams == ("point",)
+    assert delays is not None
+    return delays
+
+
+def test_actions_that_a_policy_reads_are_not_late() -> None:
+    """They are the labels, too: a lost one would be a label less."""
+    assert delays_of().streams == ("point",)
+
+
+def test_what_pictures_look_like_makes_no_other_cache() -> None:
+    assert delays_of("sim_to_real.images.noise=[0,0.2]", "sim_to_real.depth.dropout=[0,0]") == (
+        delays_of()
+    )
 
 
 def test_a_lidar_in_collections_and_training(copied: Path) -> None:

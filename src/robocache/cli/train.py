@@ -38,7 +38,7 @@ from robocache.learning import train
 from robocache.learning.engine.processes import Processes, joined_processes
 from robocache.runs import Run, RunStore, latest_checkpoint, read_manifest, verify_checkpoint
 from robocache.runs.checkpoints import read_listing
-from robocache.sim_to_real import Delays
+from robocache.sim_to_real import Delays, DepthRanges, ImageRanges
 
 
 def train_all(overrides: Sequence[str], name: str | None) -> list[Run]:
@@ -228,7 +228,9 @@ def delayed(
     if not config.sim_to_real.latency:
         return data
     streams -= {window.action for window in windows.values()}  # their samples are the labels
-    return replace(data, delays=Delays(config.sim_to_real, tuple(sorted(streams)), seed))
+    # What pictures look like changes nothing here: caches of the same samples keep their names.
+    links = replace(config.sim_to_real, images=ImageRanges(), depth=DepthRanges())
+    return replace(data, delays=Delays(links, tuple(sorted(streams)), seed))
 
 
 def cache_setting(store: RunStore, name: str | None, config: TrainConfig) -> CacheSetting:
