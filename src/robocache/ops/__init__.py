@@ -6,7 +6,9 @@ from robocache.ops.augment import (
     RangeParameters,
     augment,
     augment_depth,
+    augment_geometry,
     augment_points,
+    crop_intrinsics,
 )
 from robocache.ops.backends import available_backends
 from robocache.ops.deproject import deproject
@@ -21,8 +23,10 @@ __all__ = [
     "apply_plan",
     "augment",
     "augment_depth",
+    "augment_geometry",
     "augment_points",
     "available_backends",
+    "crop_intrinsics",
     "deproject",
     "fused_multimodal_alignment",
     "plan_resample",
