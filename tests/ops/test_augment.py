@@ -355,6 +355,22 @@ def test_results_are_written_where_asked() -> None:
     assert torch.equal(place, augment_depth(depth, ranges(2)))
 
 
+def test_results_are_not_written_over_what_is_read() -> None:
+    images, parameters = pictures(2, 5, 6), everything(2)
+    with pytest.raises(ConfigError, match="out shares memory with images"):
+        augment(images, parameters, out=images)
+    depth = torch.rand(3, 4, 5)
+    with pytest.raises(ConfigError, match="out shares memory with depth"):
+        augment_depth(depth[:2], ranges(2), out=depth[1:])
+    expected = augment_depth(depth[:2], ranges(2))
+    for backend in ("torch", "numba", "triton"):  # each range follows from itself alone
+        place = depth[:2].clone()
+        loss = (torch.ones(5, requires_grad=True) * place).sum()
+        assert torch.equal(augment_depth(place, ranges(2), out=place, backend=backend), expected)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
 @settings(max_examples=15, deadline=None)
 @given(value=some.floats(width=32), place=some.floats(width=32), edge=some.integers(-(2**31), 9))
 def test_nothing_is_read_or_written_outside_whatever_the_numbers(value, place, edge) -> None:

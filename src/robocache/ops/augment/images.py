@@ -12,7 +12,7 @@ from robocache.ops.augment.parameters import ImageParameters
 from robocache.ops.augment.reference import augment_reference, to_dtype
 from robocache.ops.augment.tables import ImageTables, tables_for
 from robocache.ops.backends import chosen
-from robocache.ops.memory import empty
+from robocache.ops.memory import check_apart, empty, written
 
 DTYPES = (torch.uint8, torch.float32)
 
@@ -97,11 +97,17 @@ def _check(
 def _augment(images: Tensor, *given: Any) -> Tensor:
     *tables, dtype, backend = given
     out = empty(images.shape, dtype, images.device)
-    _augment_out(images, *tables, dtype, backend, out)
+    _write(images, *tables, dtype, backend, out)
     return out
 
 
 def _augment_out(images: Tensor, *given: Any) -> None:
+    check_apart(given[-1], images=images)
+    _write(images, *given)
+    written(given[-1])
+
+
+def _write(images: Tensor, *given: Any) -> None:
     *parts, dtype, backend, out = given
     tables = ImageTables(*parts)
     backend = chosen("augment", backend, images.device)

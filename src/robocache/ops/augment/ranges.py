@@ -10,7 +10,7 @@ from torch import Tensor
 from robocache.core.errors import ConfigError, ShapeError
 from robocache.ops.augment.parameters import RangeParameters
 from robocache.ops.backends import chosen
-from robocache.ops.memory import empty
+from robocache.ops.memory import check_apart, empty, written
 from robocache.ops.philox import bell, philox
 
 METRES, MILLIMETRES = 0.001, 1000.0
@@ -166,11 +166,19 @@ def _measured(distance: Tensor, tables: RangeTables) -> Tensor:
 
 def _augment_ranges(values: Tensor, *given: Any) -> Tensor:
     out = empty(values.shape, values.dtype, values.device)
-    _augment_ranges_out(values, *given, out)
+    _write(values, *given, out)
     return out
 
 
 def _augment_ranges_out(values: Tensor, *given: Any) -> None:
+    points, _backend, out = given[-3:]
+    if out.data_ptr() != values.data_ptr() or not values.is_contiguous():  # each by itself
+        check_apart(out, **{"points" if points else "depth": values})
+    _write(values, *given)
+    written(out)
+
+
+def _write(values: Tensor, *given: Any) -> None:
     *parts, points, backend, out = given
     tables = RangeTables(*parts)
     backend = chosen("augment", backend, values.device)

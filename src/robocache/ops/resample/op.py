@@ -14,6 +14,7 @@ from torch import Tensor
 from robocache.core.errors import ConfigError, ShapeError, TimesError
 from robocache.core.stream import Method
 from robocache.ops.backends import preferred, require_backend
+from robocache.ops.memory import check_apart, written
 from robocache.ops.resample.batched import resample_batched
 from robocache.ops.resample.plan import check_method
 from robocache.ops.resample.reference import check_data, fill_value, resample_reference
@@ -85,7 +86,7 @@ def resample_trajectories(
     if out is None:
         values, valid = torch.ops.robocache.resample(*given)
     else:
-        _check_out(out, source_data, targets.shape[1])
+        _check_out(out, source_data, source_s, target_s)
         valid = torch.ops.robocache.resample_out(*given, out)
         values = out
     if constant is not None:
@@ -169,7 +170,11 @@ def _resample(*given: Any) -> tuple[Tensor, Tensor]:
 
 
 def _resample_out(*given: Any) -> Tensor:
-    return _compute(*given)[1]
+    data, source, target, *_, out = given
+    check_apart(out, source_data=data, source_times=source, target_times=target)
+    valid = _compute(*given)[1]
+    written(out)
+    return valid
 
 
 def _fake(data: Tensor, source: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -190,20 +195,29 @@ def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _gradients(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     *saved, counts = ctx.saved_tensors
     wanted = ctx.needs_input_grad[:3]
+    again = torch.is_grad_enabled()
     with torch.enable_grad():
-        inputs = [one.detach().requires_grad_(w) for one, w in zip(saved, wanted, strict=True)]
+        inputs = [differentiable(one, w, again) for one, w in zip(saved, wanted, strict=True)]
         data, source, target = inputs
+        counts = counts.clamp(0, data.shape[1])
         values, _valid = resample_batched(data, source, target, counts, *ctx.options)
         asked = [one for one, w in zip(inputs, wanted, strict=True) if w]
-        given = iter(gradients(values, asked, gradient))
+        given = iter(gradients(values, asked, gradient, again))
     return (*(next(given) if w else None for w in wanted), *[None] * 6)
 
 
-def gradients(values: Tensor, inputs: list[Tensor], gradient: Tensor) -> tuple[Tensor | None, ...]:
+def differentiable(saved: Tensor, wanted: bool, again: bool) -> Tensor:
+    """An input of the forward pass; with its history where gradients are differentiated `again`."""
+    return saved.view_as(saved) if again else saved.detach().requires_grad_(wanted)
+
+
+def gradients(
+    values: Tensor, inputs: list[Tensor], gradient: Tensor, again: bool
+) -> tuple[Tensor | None, ...]:
     """Of inputs by the gradient of values; None where values do not follow from them."""
     if not values.requires_grad:  # copies do not follow from times
         return (None,) * len(inputs)
-    return torch.autograd.grad(values, inputs, gradient, allow_unused=True)
+    return torch.autograd.grad(values, inputs, gradient, allow_unused=True, create_graph=again)
 
 
 _LIBRARY: Any = torch.library.Library("robocache", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -283,8 +297,8 @@ def _first(mask: Tensor) -> tuple[int, int]:
     return row, at
 
 
-def _check_out(out: Tensor, data: Tensor, targets: int) -> None:
-    wanted = (data.shape[0], targets, *data.shape[2:])
+def _check_out(out: Tensor, data: Tensor, source: Tensor, target: Tensor) -> None:
+    wanted = (*target.shape, *data.shape[2:])
     if tuple(out.shape) != wanted or out.dtype != data.dtype or out.device != data.device:
         raise ShapeError(
             f"out must be {wanted} {data.dtype} on {data.device}, got {tuple(out.shape)} "
@@ -292,5 +306,6 @@ def _check_out(out: Tensor, data: Tensor, targets: int) -> None:
         )
     if not out.is_contiguous():
         raise ShapeError("out must be contiguous")
-    if out.requires_grad or (torch.is_grad_enabled() and data.requires_grad):
+    asked = any(one.requires_grad for one in (data, source, target))
+    if out.requires_grad or (torch.is_grad_enabled() and asked):
         raise ConfigError("out cannot be written to where gradients are asked for")

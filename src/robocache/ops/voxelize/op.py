@@ -16,6 +16,7 @@ from torch import Tensor
 from robocache.core.errors import ConfigError, ShapeError
 from robocache.ops.backends import preferred, require_backend
 from robocache.ops.deproject import Convention, deproject
+from robocache.ops.memory import check_apart, written
 from robocache.ops.voxelize.checks import (
     check_grid,
     check_out,
@@ -191,7 +192,11 @@ def _voxelize(*asked: Any) -> tuple[Tensor, Tensor]:
 
 
 def _voxelize_out(*asked: Any) -> Tensor:
-    return _compute(*asked)[1]
+    points, features, *_, out = asked
+    check_apart(out, points=points, features=features)
+    dropped = _compute(*asked)[1]
+    written(out)
+    return dropped
 
 
 def _fake(
