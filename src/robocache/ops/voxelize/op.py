@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError
+from robocache.ops.arguments import require_tensors
 from robocache.ops.backends import preferred, require_backend
 from robocache.ops.deproject import Convention, deproject
 from robocache.ops.memory import check_apart, written
@@ -117,6 +118,7 @@ def voxelize_occupancy(
     Raises:
         ShapeError, ConfigError: as `deproject` and `voxelize`; extrinsics without intrinsics.
     """
+    require_tensors(depth_or_points=depth_or_points)
     points = depth_or_points
     if intrinsics is not None:
         points = deproject(points.detach(), intrinsics, extrinsics, convention).flatten(-3, -2)
