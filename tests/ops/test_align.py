@@ -328,6 +328,10 @@ def test_refusals_name_the_stream() -> None:
         align({"arm": arm}, times, lengths={"arms": torch.tensor([1])})
     with pytest.raises(ConfigError, match="unknown alignment method"):
         align({"arm": arm}, times, "cubic")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="must be an AlignmentPolicy, got str 'linear'"):
+        align({"arm": (torch.zeros(1, 3), torch.arange(3.0))}, torch.zeros(1), {"arm": "linear"})
+    with pytest.raises(ConfigError, match=r"stream 'arm' must be \(values, times\)"):
+        align({"arm": torch.zeros(1, 3)}, torch.zeros(1))
     with pytest.raises(ConfigError, match="at least one stream"):
         align({}, times)
     with pytest.raises(TimesError, match="stream arm: row 0: source times must increase"):

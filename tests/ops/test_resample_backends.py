@@ -430,7 +430,7 @@ def test_wrong_backends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_errors_name_row_and_position() -> None:
     data, at = torch.zeros(2, 3), torch.zeros(1)
     times = torch.tensor([[0.0, 1.0, 2.0], [0.0, 2.0, 1.0]])
-    with pytest.raises(TimesError, match=r"row 1: .* sample 1 at 2.0 s is followed by 1.0 s"):
+    with pytest.raises(TimesError, match=r"row 1: .* sample 1 at 2.0 is followed by 1.0"):
         resample_trajectories(data, times, at)
     with pytest.raises(TimesError, match="row 0: target time 0 is not finite: nan"):
         resample_trajectories(data, times, at * torch.nan, lengths=torch.tensor([3, 2]))

@@ -47,7 +47,8 @@ def range_tables(parameters: RangeParameters, device: torch.device | str = "cpu"
     width = p.outlier_high_m - p.outlier_low_m
     numbers = torch.stack([p.noise_m, p.noise_share, p.outlier_low_m, width], dim=1).float()
     shares = torch.stack([p.dropout, p.outliers], dim=1).double()
-    if not bool(torch.isfinite(torch.cat([numbers, shares], dim=1)).all()):
+    compiling = torch.compiler.is_compiling()  # a graph cannot ask
+    if not compiling and not bool(torch.isfinite(torch.cat([numbers, shares], dim=1)).all()):
         parameters.check_finite()
     limits = (shares * 2.0**32).round().long()
     return RangeTables(*(t.to(device).contiguous() for t in (numbers, limits, p.key, p.frame)))
