@@ -146,6 +146,20 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(run, (*inputs, at))
 
 
+def test_gradients_have_gradients() -> None:
+    """Also where one tensor is two of the streams."""
+    data = torch.randn(1, 4, 2, dtype=torch.float64, requires_grad=True)
+    times = torch.tensor([0.0, 1.1, 1.9, 3.2], dtype=torch.float64)
+    at = torch.tensor([0.4, 1.3, 2.7], dtype=torch.float64, requires_grad=True)
+
+    def run(values: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return align(
+            {"a": (values, times), "b": (values, 2 * times), "c": (values**2, times)}, target
+        )
+
+    assert torch.autograd.gradgradcheck(run, (data, at))
+
+
 def test_gradients_are_those_of_the_reference() -> None:
     lengths = {"arm": torch.tensor([90, 4, 0])}
     found = {}
@@ -260,6 +274,13 @@ def test_out() -> None:
     with pytest.raises(ConfigError, match="leave return_dict out"):
         align(given, at, out=out, return_dict=True)
 
+    with pytest.raises(ConfigError, match="out shares memory with values of 'arm'"):
+        align({"arm": (out, at.expand(3, -1))}, at, out=out)
+    loss = (torch.ones(47, requires_grad=True) * out).sum()
+    align(given, at, out=out)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
 
 def test_lengths_that_nobody_looked_at_read_nothing_outside() -> None:
     given, at = streams(torch.float32), targets()
@@ -270,6 +291,13 @@ def test_lengths_that_nobody_looked_at_read_nothing_outside() -> None:
         assert torch.equal(found, align(given, at, lengths=right))
     with pytest.raises(ShapeError, match=r"stream arm: lengths must lie in 0\.\.90"):
         align(given, at, lengths=wrong)
+
+    (arm, times), gradients = given["arm"], []
+    for lengths in (wrong, right):
+        values = arm.clone().requires_grad_()
+        found = align({"arm": (values, times)}, at, lengths=lengths, check_times=False)
+        gradients.append(torch.autograd.grad(found.sum(), values)[0])
+    assert torch.equal(*gradients)
 
 
 def test_empty_sizes() -> None:
@@ -300,6 +328,10 @@ def test_refusals_name_the_stream() -> None:
         align({"arm": arm}, times, lengths={"arms": torch.tensor([1])})
     with pytest.raises(ConfigError, match="unknown alignment method"):
         align({"arm": arm}, times, "cubic")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="must be an AlignmentPolicy, got str 'linear'"):
+        align({"arm": (torch.zeros(1, 3), torch.arange(3.0))}, torch.zeros(1), {"arm": "linear"})
+    with pytest.raises(ConfigError, match=r"stream 'arm' must be \(values, times\)"):
+        align({"arm": torch.zeros(1, 3)}, torch.zeros(1))
     with pytest.raises(ConfigError, match="at least one stream"):
         align({}, times)
     with pytest.raises(TimesError, match="stream arm: row 0: source times must increase"):

@@ -26,7 +26,7 @@ from robocache.ops.augment import (
     augment_points,
 )
 from robocache.ops.augment.ranges import range_tables
-from robocache.ops.augment.tables import tables_for
+from robocache.ops.augment.tables import ImageTables, tables_for
 from robocache.ops.philox import bell, philox, uniform
 
 
@@ -355,6 +355,80 @@ def test_results_are_written_where_asked() -> None:
     assert torch.equal(place, augment_depth(depth, ranges(2)))
 
 
+def test_results_are_not_written_over_what_is_read() -> None:
+    images, parameters = pictures(2, 5, 6), everything(2)
+    with pytest.raises(ConfigError, match="out shares memory with images"):
+        augment(images, parameters, out=images)
+    depth = torch.rand(3, 4, 5)
+    with pytest.raises(ConfigError, match="out shares memory with depth"):
+        augment_depth(depth[:2], ranges(2), out=depth[1:])
+    expected = augment_depth(depth[:2], ranges(2))
+    for backend in ("torch", "numba", "triton"):  # each range follows from itself alone
+        place = depth[:2].clone()
+        loss = (torch.ones(5, requires_grad=True) * place).sum()
+        assert torch.equal(augment_depth(place, ranges(2), out=place, backend=backend), expected)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"noise": torch.zeros(1)}, r"noise of ImageParameters must be a tensor \(2,\)"),
+        ({"frame": torch.zeros(1, dtype=torch.int64)}, r"frame of .* \(2,\) of int64"),
+        ({"key": torch.zeros(2)}, r"key of .* of int64, got \(2,\) torch.float32"),
+        ({"brightness": 1.5}, r"brightness of .* got float 1.5"),
+        ({"crop": torch.zeros(2, 2)}, r"crop of .* \(2, 3\) of numbers, got \(2, 2\)"),
+        ({"boxes": torch.zeros(2, 3, 4)}, r"box_colours of .* \(2, 3, 3\) of numbers"),
+    ],
+)
+def test_parameters_have_a_row_for_each_sample(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        augment(pictures(2, 5, 6), replace(ImageParameters.identity(2), **changed))
+
+
+def test_tables_have_a_row_for_each_sample() -> None:
+    images = pictures(2, 5, 6)
+    tables = tables_for(everything(2), 5, 6)
+    for name in ImageTables._fields:
+        short = tables._replace(**{name: getattr(tables, name)[:1]})
+        with pytest.raises(ShapeError, match=rf"1 samples of parameters \({name}\) for 2 images"):
+            augment(images, short)
+    numbers = range_tables(ranges(2))._replace(numbers=torch.zeros(1, 4))
+    with pytest.raises(ShapeError, match=r"\(numbers\) for 2 of depth"):
+        augment_depth(torch.rand(2, 4, 5), numbers)
+    with pytest.raises(ConfigError, match="finite: dropout"):
+        augment_depth(torch.rand(2, 4, 5), replace(ranges(2), dropout=torch.tensor([0, torch.nan])))
+    double = replace(everything(2), noise=everything(2).noise.double())
+    assert torch.equal(augment(images, double), augment(images, everything(2)))
+    asked = replace(everything(2), noise=torch.zeros(2, requires_grad=True))
+    for wrong in (
+        lambda: augment(images, asked),
+        lambda: augment(images, tables, out=images.float().requires_grad_(), dtype=torch.float32),
+    ):
+        with pytest.raises(ConfigError, match="gradient"):
+            wrong()
+
+
+@pytest.mark.parametrize("blurred", [False, True])
+def test_what_is_no_picture_stays_where_it_is(blurred: bool) -> None:
+    """Pixels count as what they are brought to, whatever else is in the batch."""
+    images = torch.rand(2, 6, 7, 3)
+    images[0, 2, 3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    images[0, 4, 4] = torch.tensor([-3.0, 2.0, 1.5])
+    parameters = everything(2)
+    if blurred:
+        parameters = replace(parameters, blur_px=torch.tensor([0.0, 1.5]))
+    else:
+        parameters = ImageParameters.identity(2)
+    tame = images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1)
+    for backend in ("torch", "numba", "triton"):
+        expected = augment(tame, parameters, backend=backend)
+        assert same_bits(augment(images, parameters, backend=backend), expected)
+        alone = augment(images[:1], parameters.rows(slice(0, 1)), backend=backend)
+        assert same_bits(alone, expected[:1])
+
+
 @settings(max_examples=15, deadline=None)
 @given(value=some.floats(width=32), place=some.floats(width=32), edge=some.integers(-(2**31), 9))
 def test_nothing_is_read_or_written_outside_whatever_the_numbers(value, place, edge) -> None:
@@ -377,12 +451,16 @@ def test_mistakes_are_named() -> None:
     wrong: list[tuple[type[Exception], str, Callable[[], Any]]] = [
         (ShapeError, r"images must be", lambda: augment(images[0], same)),
         (ShapeError, r"images must be", lambda: augment(images.double(), same)),
+        (ShapeError, r"images must be a torch.Tensor", lambda: augment(images.numpy(), same)),
         (ShapeError, r"no pixels", lambda: augment(images[:, :0], same)),
         (ShapeError, r"2 samples", lambda: augment(images[:1], same)),
         (ShapeError, r"dtype must", lambda: augment(images, same, dtype=torch.int64)),
         (ShapeError, r"out must", lambda: augment(images, same, out=images[:1])),
         (ConfigError, r"no gradient", lambda: augment(images.float().requires_grad_(), same)),
         (ConfigError, r"finite: hue", lambda: augment(images, replace(same, hue=same.hue / 0))),
+        (ConfigError, r"gamma must", lambda: augment(images, replace(same, gamma=0 * same.gamma))),
+        (ConfigError, r"got RangeParameters", lambda: augment(images, ranges(2))),
+        (ConfigError, r"got ImageParameters", lambda: augment_depth(torch.rand(2, 3, 3), same)),
         (ConfigError, r"backend of augment", lambda: augment(images, same, backend="fast")),
         (ShapeError, r"depth must", lambda: augment_depth(torch.rand(2, 3), ranges(2))),
         (ShapeError, r"points must", lambda: augment_points(torch.rand(2, 3, 2), ranges(2))),

@@ -100,7 +100,7 @@ def test_mistakes_are_named() -> None:
     maps, parameters = torch.zeros(2, 4, 5), cropped(2)
     with pytest.raises(ShapeError, match=r"maps must be \(N, H, W, ...\), got \(4, 5\)"):
         augment_geometry(maps[0], parameters)
-    with pytest.raises(ShapeError, match="2 samples of parameters for 1 maps"):
+    with pytest.raises(ShapeError, match=r"2 samples of parameters \(crop\) for 1 maps"):
         augment_geometry(maps[:1], parameters)
     with pytest.raises(ConfigError, match="RangeParameters"):
         augment_geometry(maps, RangeParameters.identity(2))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from scipy.interpolate import interp1d, make_interp_spline
 from scipy.spatial.transform import Rotation, Slerp
 
 from robocache.core.errors import ConfigError, ShapeError, TimesError
-from robocache.ops import apply_plan, plan_resample, resample_trajectories
+from robocache.ops import align, apply_plan, plan_resample, resample_trajectories
 
 
 def random_times(generator: np.random.Generator, *shape: int) -> torch.Tensor:
@@ -255,7 +255,7 @@ def test_images_keep_their_axes():
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        ([0.0, 2.0, 1.0], "sample 1 at 2.0 s is followed by 1.0 s"),
+        ([0.0, 2.0, 1.0], "sample 1 at 2.0 is followed by 1.0"),
         ([0.0, 1.0, 1.0], "increase strictly"),
         ([0.0, math.nan, 1.0], "source time 1 is not finite"),
         ([math.inf, 1.0, 2.0], "source time 0 is not finite"),
@@ -264,6 +264,92 @@ def test_images_keep_their_axes():
 def test_bad_times_are_refused(times, message):
     with pytest.raises(TimesError, match=message):
         resample_trajectories(torch.zeros(1, 3), torch.tensor(times), torch.zeros(1))
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch", "numba", "triton"])
+def test_nanoseconds_are_exact_at_the_limit_and_in_the_middle(backend):
+    """Of 10 Hz, whose times are no whole numbers of binary seconds."""
+    since_1970 = 1_700_000_000_000_000_000
+    times = since_1970 + 100_000_000 * torch.arange(60)
+    data = torch.arange(60.0)[None, :, None]
+    asked = {"return_mask": True, "backend": backend}
+
+    def run(at, method, max_gap_s):
+        return resample_trajectories(data, times, at, method=method, max_gap_s=max_gap_s, **asked)
+
+    between = times[:-1] + 70_000_000
+    assert run(between, "linear", 0.1)[1].all() and not run(between, "linear", 0.0999)[1].any()
+    assert run(between, "previous", 0.07)[1].all()
+    assert not run(between + 1, "previous", 0.07)[1].any()
+    values, valid = run(times[:-1] + 50_000_000, "nearest", 0.05)
+    assert valid.all() and torch.equal(values[0, :, 0], torch.arange(59.0))
+
+
+def test_ages_of_nanoseconds_are_seconds():
+    data, nanoseconds = torch.zeros(1, 3, 1), torch.tensor([0, 10**9, 2 * 10**9])
+    streams = {"a": (data, nanoseconds + 2**60), "b": (data, nanoseconds + 2**60)}
+    at = torch.tensor([5 * 10**8, 175 * 10**7]) + 2**60
+    for options in ({}, {"return_dict": True}):
+        _, ages = align(streams, at, "previous", return_age=True, **options)
+        assert ages.tolist() == [[[0.5, 0.5], [0.75, 0.75]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_whole_numbers_without_a_sign(dtype):
+    """uint16 is what depth cameras give."""
+    most = torch.iinfo(dtype).max if dtype != torch.uint64 else 2**53
+    data = torch.tensor([[[7], [most]], [[most], [0]]], dtype=dtype)
+    at = torch.tensor([-1.0, 0.0, 0.25, 1.0])
+    for method in ("previous", "linear"):
+        for backend in ("reference", "torch", None):
+            asked = {"method": method, "fill": most, "lengths": torch.tensor([2, 0])}
+            values = resample_trajectories(data, torch.arange(2.0), at, backend=backend, **asked)
+            middle = 7 if method == "previous" else round(7 + (most - 7) / 4)
+            assert values[0, :, 0].tolist() == [most, 7, middle, most]
+            out = torch.zeros(2, 4, 1, dtype=dtype)
+            resample_trajectories(data, torch.arange(2.0), at, backend=backend, out=out, **asked)
+            assert out.tolist() == values.tolist() and values[1].unique().tolist() == [most]
+
+
+def test_fills_are_what_was_asked_for():
+    times, at = torch.arange(2.0), torch.tensor([5.0])
+    whole = torch.zeros(1, 2, dtype=torch.int64)
+    for fill in (2**53 + 1, 2**63 - 1, -(2**63), np.int64(2**53 + 1)):
+        assert resample_trajectories(whole, times, at, fill=fill).item() == fill
+    half = torch.zeros(1, 2, dtype=torch.float16)
+    assert resample_trajectories(half, times, at, fill=-math.inf).item() == -math.inf
+    for data, fill in (
+        (half, 1e6),
+        (whole, 2**63),
+        (whole, math.inf),
+        (whole, "nan"),
+        (half, None),
+    ):
+        with pytest.raises(ConfigError, match=r"(hold the fill|fill must be)"):
+            resample_trajectories(data, times, at, fill=fill)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "message"),
+    [
+        ({"source_data": np.zeros((1, 2))}, ShapeError, "source_data must be a torch.Tensor"),
+        ({"source_times": [0.0, 1.0]}, ShapeError, r"source_times must be .*, got list \[0.0, 1.0"),
+        ({"target_times": 0.5}, ShapeError, "target_times must be a torch.Tensor, got float 0.5"),
+        ({"lengths": [2]}, ShapeError, r"lengths must be a torch.Tensor, got list \[2\]"),
+        ({"lengths": torch.tensor([True])}, ShapeError, r"integers, got \(1,\) torch.bool"),
+        ({"out": [0.0]}, ShapeError, "out must be a torch.Tensor"),
+        ({"max_gap_s": -1.0}, ConfigError, "max_gap_s must be None or seconds of at least 0"),
+        ({"max_gap_s": math.nan}, ConfigError, "max_gap_s must be .*, got nan"),
+        ({"period": "360"}, ConfigError, "period must be positive and finite, got '360'"),
+        ({"method": None}, ConfigError, "unknown alignment method 'None'"),
+        ({"source_data": torch.zeros(1, 2).to(torch.float8_e5m2)}, ShapeError, "float8_e5m2"),
+    ],
+)
+def test_mistakes_are_named(changed, kind, message):
+    asked = {"source_data": torch.zeros(1, 2), "source_times": torch.arange(2.0)}
+    asked |= {"target_times": torch.zeros(1), **changed}
+    with pytest.raises(kind, match=message):
+        resample_trajectories(**asked)
 
 
 def test_bad_shapes_are_refused():

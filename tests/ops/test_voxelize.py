@@ -199,6 +199,13 @@ def test_a_grid_too_large_is_refused_before_it_is_made() -> None:
         ({"voxel_size": 0.0}, "voxel_size must be"),
         ({"voxel_size": float("nan")}, "voxel_size must be"),
         ({"voxel_size": (0.1, 0.1)}, "voxel_size must be"),
+        ({"voxel_size": "fine"}, "voxel_size must be one or three lengths above 0, got 'fine'"),
+        ({"voxel_size": None}, "voxel_size must be"),
+        ({"grid_dims": 2}, "grid_dims must be three whole numbers above 0, got 2"),
+        ({"grid_dims": (2, 2, float("nan"))}, "grid_dims must be three"),
+        ({"grid_dims": (2, 2, 2**70)}, "grid_dims must be three"),
+        ({"origin": 0.0}, "origin must be three finite coordinates, got 0.0"),
+        ({"reduce": None}, "unknown reduction 'None'"),
         ({"grid_dims": (2, 2)}, "grid_dims must be three"),
         ({"grid_dims": (2, 0, 2)}, "grid_dims must be three"),
         ({"grid_dims": (2, 2.5, 2)}, "grid_dims must be three"),
@@ -214,7 +221,17 @@ def test_a_setting_that_makes_no_grid(changed: dict[str, Any], message: str) -> 
         voxelize(torch.zeros(2, 5, 3), **settings)
 
 
+def test_numbers_of_any_kind_make_a_grid() -> None:
+    points = torch.rand(2, 5, 3) * 4
+    expected = voxelize(points, 1.0, (2, 2, 2), (0.0, 1.0, 0.0))
+    for size in (1, np.float32(1), np.int64(1), torch.tensor(1.0), np.ones(3)):
+        dims, origin = torch.tensor([2, 2, 2]), np.array([0, 1, 0], np.float32)
+        assert torch.equal(voxelize(points, size, dims, origin), expected)
+
+
 def test_shapes_that_do_not_belong_together() -> None:
+    with pytest.raises(ShapeError, match=r"points must be a torch\.Tensor, got ndarray"):
+        voxelize(np.zeros((5, 3)), 1.0, (1, 1, 1))
     with pytest.raises(ShapeError, match=r"points must be \(\.\.\., N, 3\) floating, got \(5, 2\)"):
         voxelize(torch.zeros(5, 2), 1.0, (1, 1, 1))
     with pytest.raises(ShapeError, match="int64"):

@@ -227,6 +227,26 @@ def test_what_out_cannot_be() -> None:
         voxelize(**asked, out=torch.zeros(2, 3, 3, 5, 7))
 
 
+def test_grids_change_in_place_as_autograd_allows() -> None:
+    asked = cloud("count", torch.float32, (2,), 13, (3, 5, 7))
+    memory = torch.zeros(2, 13, 3, dtype=torch.float64)
+    options = {"reduce": "sum", "features": memory[..., :1], "out": memory.view(2, 1, 1, 13, 3)}
+    with pytest.raises(ConfigError, match="out shares memory with features"):
+        voxelize(memory + 1, 1.0, (1, 13, 3), **options)
+    values = torch.rand(2, 3, 5, 7)
+    loss = (torch.ones(7, requires_grad=True) * values).sum()
+    asked |= {"reduce": "sum", "features": torch.ones(2, 13, 1)}
+    voxelize(**asked, out=values[:, None])
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    features = torch.ones(1, 3, 2, requires_grad=True)
+    points = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [-9.0, 0.0, 0.0]]])
+    sums = voxelize(points, 1.0, (64, 128, 128), reduce="sum", features=features)
+    sums.mul_(3)
+    sums.sum().backward()
+    assert features.grad.tolist() == [[[3.0, 3.0], [3.0, 3.0], [0.0, 0.0]]]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_memory_is_looked_at_before_any_is_taken(backend: str) -> None:
     points = torch.zeros(2, 1, 3)

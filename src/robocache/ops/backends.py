@@ -31,7 +31,7 @@ def available_backends(op: str) -> tuple[str, ...]:
         ConfigError: unknown operation.
     """
     if op not in BACKENDS:
-        raise unknown_name("operation", op, BACKENDS)
+        raise unknown_name("operation", str(op), BACKENDS)
     here = {"numba": has_numba(), "triton": has_triton() and (interprets() or _has_cuda())}
     return tuple(name for name in BACKENDS[op] if here.get(name, True))
 

@@ -12,11 +12,13 @@ from robocache.core.errors import ConfigError, DataError, ShapeError, unknown_na
 from robocache.core.stream import AlignmentPolicy, Method
 from robocache.ops.align import operator  # noqa: F401 registers it
 from robocache.ops.align.reference import Aligned, Part, ages_s, clamped
+from robocache.ops.arguments import described, require_tensors
 from robocache.ops.resample.op import (
     batched_times,
     counts_of,
+    gap_of,
+    on_one_clock,
     resample_trajectories,
-    seconds_of,
 )
 from robocache.ops.resample.plan import check_method
 from robocache.ops.resample.reference import check_data, fill_value
@@ -69,21 +71,26 @@ def align(
             wrong method, period, fill or backend.
         DataError: bad times, shapes, dtypes or devices; names the stream.
     """
-    if not streams:
-        raise ConfigError("align needs at least one stream")
+    if not isinstance(streams, Mapping) or not streams:
+        raise ConfigError("align needs at least one stream: name -> (values, times)")
+    for name, pair in streams.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ConfigError(f"stream {name!r} must be (values, times), got {described(pair)}")
     chosen = _policies(streams, policies)
     lengths, periods = lengths or {}, periods or {}
     for name in (*lengths, *periods):
         if name not in streams:
             raise unknown_name("stream", name, streams)
     parts: dict[str, Part] = {}
+    units: dict[str, float] = {}
     first = next(iter(streams.values()))[0]
     for name, (values, times) in streams.items():
         try:
+            require_tensors(values=values)
             if values.device != first.device:
                 raise ShapeError(f"on {values.device}, other streams on {first.device}")
             given = (chosen[name], lengths.get(name), periods.get(name))
-            parts[name] = _part(values, times, target_times, *given)
+            parts[name], units[name] = _part(values, times, target_times, *given)
         except DataError as error:
             raise error.located(stream=name) from error
     batch, targets = next(iter(parts.values())).target.shape
@@ -102,6 +109,8 @@ def align(
         ages = ages_s(clamped(parts.values())) if return_age else None
     else:
         values_of, mask, ages = _joined(parts, fill, out, backend, check)
+    if ages is not None and set(units.values()) != {1.0}:
+        ages = torch.stack([ages[..., n] / unit for n, unit in enumerate(units.values())], dim=2)
     returned = [values_of, *([mask] if return_mask else []), *([ages] if return_age else [])]
     return tuple(returned) if len(returned) > 1 else values_of
 
@@ -148,6 +157,10 @@ def _policies(
     for name in streams:
         if name not in policies:
             raise ConfigError(f"stream {name!r} has no alignment policy; add policies[{name!r}]")
+        if not isinstance(policies[name], AlignmentPolicy):
+            raise ConfigError(
+                f"policies[{name!r}] must be an AlignmentPolicy, got {described(policies[name])}"
+            )
     return dict(policies)
 
 
@@ -158,16 +171,19 @@ def _part(
     policy: AlignmentPolicy,
     lengths: Tensor | None,
     period: float | None,
-) -> Part:
+) -> tuple[Part, float]:
+    """The stream, and how many units of its clock are a second."""
+    require_tensors(values=values, times=times, target_times=target)
     if values.ndim < 2:
         raise ShapeError(f"values must be (B, S, ...), got {tuple(values.shape)}")
     batch, samples = values.shape[:2]
     check_data(values[0] if batch else values.new_zeros(0, 4), policy.method, period)
     sources = batched_times("times", times, values, samples)
     targets = batched_times("target_times", target, values, None)
-    source_s, target_s = seconds_of(sources, targets)
+    source, at, per_second = on_one_clock(sources, targets)
+    gap = gap_of(policy.max_gap_s, per_second)
     counts = counts_of(lengths, batch, samples, values.device)
-    return Part(values, source_s, target_s, counts, policy.method, policy.max_gap_s, period)
+    return Part(values, source, at, counts, policy.method, gap, period), per_second
 
 
 def _joined(
@@ -207,6 +223,7 @@ def _joined(
 
 
 def _check_out(out: Tensor, parts: Sequence[Part]) -> None:
+    require_tensors(out=out)
     first = parts[0]
     wanted = (*first.target.shape, sum(part.width for part in parts))
     if (

@@ -14,7 +14,8 @@ from torch import Tensor
 from robocache.core.errors import ConfigError, DataError
 from robocache.ops.align.reference import Aligned, Part, align_reference, clamped
 from robocache.ops.backends import preferred, require_backend
-from robocache.ops.resample.op import check_values, gradients, has_kernel
+from robocache.ops.memory import check_apart, written
+from robocache.ops.resample.op import check_values, differentiable, gradients, has_kernel
 
 
 def _chosen(backend: str | None, parts: Mapping[str, Part]) -> str:
@@ -91,7 +92,13 @@ def _align(*given: Any) -> tuple[Tensor, ...]:
 
 
 def _align_out(*given: Any) -> tuple[Tensor, ...]:
-    return tuple(_compute(*given)[1:])
+    *_, names, _backend, _check, out = given
+    for name, data, source, target in zip(names, *given[:3], strict=True):
+        read = {f"values of {name!r}": data, f"times of {name!r}": source, "target_times": target}
+        check_apart(out, **read)
+    found = _compute(*given)[1:]
+    written(out)
+    return tuple(found)
 
 
 def _fake(data: list[Tensor], _: Any, target: list[Tensor], *rest: Any) -> tuple[Tensor, ...]:
@@ -115,14 +122,15 @@ def _gradients(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Any, ...]:
     count = len(ctx.saved_tensors) // 4
     saved = [list(ctx.saved_tensors[n * count : n * count + count]) for n in range(4)]
     wanted = ctx.needs_input_grad[:3]
+    again = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = [
-            [one.detach().requires_grad_(w) for one, w in zip(some, asked, strict=True)]
+            [differentiable(one, w, again) for one, w in zip(some, asked, strict=True)]
             for some, asked in zip(saved, wanted, strict=False)
         ]
-        values = align_reference(_parts(*inputs, saved[3], *ctx.options)).values
-        leaves = [one for some in inputs for one in some if one.requires_grad]
-        found = iter(gradients(values, leaves, gradient))
+        values = align_reference(clamped(_parts(*inputs, saved[3], *ctx.options))).values
+        asked_for = [one for some in inputs for one in some if one.requires_grad]
+        found = iter(gradients(values, asked_for, gradient, again))
     listed = [[next(found) if one.requires_grad else None for one in some] for some in inputs]
     return (*listed, [None] * count, *[None] * 6)
 

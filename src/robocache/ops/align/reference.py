@@ -33,7 +33,8 @@ class Part(NamedTuple):
 
     Attributes:
         data: (B, S, ...).
-        source, target: (B, S), (B, T) float64 seconds.
+        source, target: (B, S), (B, T) float64, in a unit of the stream's own, as `max_gap_s` then
+            is.
         counts: (B,) int64, how many leading samples count.
         method, max_gap_s, period: as in `resample_trajectories`.
     """

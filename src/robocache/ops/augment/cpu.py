@@ -48,9 +48,9 @@ def _augment(  # type: ignore[no-untyped-def]
     blurred = np.empty((height, width * 3), np.float32)
     for n in range(begin, end):
         for y in range(height):
-            for x in range(width):
-                for c in range(3):
-                    picture[y, 3 * x + c] = np.float32(images[n, y, x, c]) * unit
+            line, into = images[n, y].reshape(3 * width), picture[y]
+            for i in range(3 * width):
+                into[i] = _within(np.float32(line[i]) * unit, _ONE)
         source = picture
         if radius[n] > 0:
             _blur(picture, taps[n], radius[n], blurred)

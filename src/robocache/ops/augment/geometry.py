@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError
+from robocache.ops.arguments import require_tensors
 from robocache.ops.augment.parameters import ImageParameters
-from robocache.ops.augment.tables import tables_for
+from robocache.ops.augment.tables import check_rows, tables_for
 
 
 def augment_geometry(
@@ -36,14 +37,14 @@ def augment_geometry(
         ShapeError: maps of another shape, or parameters of another number of them.
         ConfigError: parameters of ranges, that are not finite, or `covered` does not fit the dtype.
     """
+    require_tensors(maps=maps)
     if maps.ndim < 3 or min(maps.shape[1:3]) < 1:
         raise ShapeError(f"maps must be (N, H, W, ...), got {tuple(maps.shape)}")
     if not isinstance(parameters, ImageParameters):
         raise ConfigError(f"parameters must be ImageParameters, got {type(parameters).__name__}")
-    if len(parameters) != len(maps):
-        raise ShapeError(f"{len(parameters)} samples of parameters for {len(maps)} maps")
     height, width = maps.shape[1:3]
     tables = tables_for(parameters, height, width, maps.device)
+    check_rows(tables._asdict(), maps, "maps")
     top, left, side = tables.crop.unbind(1)
     rows, columns = _nearest(top, side, height), _nearest(left, side, width)
     number = torch.arange(len(maps), device=maps.device)[:, None, None]
@@ -73,6 +74,7 @@ def crop_intrinsics(
     Raises:
         ShapeError: intrinsics of another shape or dtype.
     """
+    require_tensors(intrinsics=intrinsics)
     if intrinsics.shape not in ((3, 3), (len(parameters), 3, 3)):
         raise ShapeError(
             f"intrinsics must be (3, 3) or ({len(parameters)}, 3, 3), got {tuple(intrinsics.shape)}"

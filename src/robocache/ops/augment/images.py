@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError
+from robocache.ops.arguments import require_tensors
 from robocache.ops.augment.parameters import ImageParameters
 from robocache.ops.augment.reference import augment_reference, to_dtype
-from robocache.ops.augment.tables import ImageTables, tables_for
+from robocache.ops.augment.tables import ImageTables, check_rows, tables_for
 from robocache.ops.backends import chosen
-from robocache.ops.memory import empty
+from robocache.ops.memory import check_apart, empty, written
 
 DTYPES = (torch.uint8, torch.float32)
 
@@ -31,7 +32,8 @@ def augment(
     pictures or on another camera's.
 
     Args:
-        images: (N, H, W, 3) uint8, or float32 in [0, 1].
+        images: (N, H, W, 3) uint8, or float32 in [0, 1]: what lies outside counts as the nearest of
+            these, what is no number as 0.
         parameters: of N pictures; or what `tables_for` made of them for this size and device, which
             a CUDA graph or a compiled function needs.
         dtype: uint8 or float32 (in [0, 1]) of the result; None: as `images`.
@@ -45,12 +47,19 @@ def augment(
         ShapeError: pictures of another shape or dtype, or parameters of another number of them.
         ConfigError: an unknown backend, parameters of ranges; or a gradient is asked for.
     """
-    _check(images, parameters, dtype, out)
-    tables = (
-        parameters
-        if isinstance(parameters, ImageTables)
-        else tables_for(parameters, images.shape[1], images.shape[2], images.device)
-    )
+    _check(images, dtype, out)
+    if isinstance(parameters, ImageTables):
+        tables = parameters
+    elif isinstance(parameters, ImageParameters):
+        tables = tables_for(parameters, images.shape[1], images.shape[2], images.device)
+    else:
+        raise ConfigError(
+            "parameters must be ImageParameters, or what tables_for made of them; got "
+            f"{type(parameters).__name__}"
+        )
+    check_rows(tables._asdict(), images, "images")
+    if torch.is_grad_enabled() and any(one.requires_grad for one in (images, *tables)):
+        raise ConfigError("augment has no gradient: call it under torch.no_grad()")
     given = (images, *tables, images.dtype if dtype is None else dtype, backend)
     if out is None:
         found: Tensor = torch.ops.robocache.augment(*given)
@@ -59,12 +68,8 @@ def augment(
     return out
 
 
-def _check(
-    images: Tensor,
-    parameters: ImageParameters | ImageTables,
-    dtype: torch.dtype | None,
-    out: Tensor | None,
-) -> None:
+def _check(images: Tensor, dtype: torch.dtype | None, out: Tensor | None) -> None:
+    require_tensors(images=images, **({} if out is None else {"out": out}))
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype not in DTYPES:
         raise ShapeError(
             f"images must be (N, H, W, 3) uint8, or float32 in [0, 1]; got {tuple(images.shape)} "
@@ -72,13 +77,6 @@ def _check(
         )
     if min(images.shape[1:3]) < 1:
         raise ShapeError(f"images have no pixels: {tuple(images.shape)}")
-    if not isinstance(parameters, ImageParameters | ImageTables):
-        raise ConfigError(f"parameters must be ImageParameters, got {type(parameters).__name__}")
-    count = len(parameters.key) if isinstance(parameters, ImageTables) else len(parameters)
-    if count != len(images):
-        raise ShapeError(f"{count} samples of parameters for {len(images)} images")
-    if isinstance(parameters, ImageTables) and parameters.key.device != images.device:
-        raise ShapeError(f"tables on {parameters.key.device}, images on {images.device}")
     if dtype not in (None, *DTYPES):
         raise ShapeError(f"dtype must be uint8 or float32, got {dtype}")
     wanted = dtype or images.dtype
@@ -92,18 +90,24 @@ def _check(
             f"out must be contiguous {tuple(images.shape)} {wanted} on {images.device}, got "
             f"{tuple(out.shape)} {out.dtype} on {out.device}"
         )
-    if torch.is_grad_enabled() and images.requires_grad:
-        raise ConfigError("augment has no gradient: call it under torch.no_grad()")
+    if out is not None and out.requires_grad:
+        raise ConfigError("out cannot be written to where gradients are asked for")
 
 
 def _augment(images: Tensor, *given: Any) -> Tensor:
     *tables, dtype, backend = given
     out = empty(images.shape, dtype, images.device)
-    _augment_out(images, *tables, dtype, backend, out)
+    _write(images, *tables, dtype, backend, out)
     return out
 
 
 def _augment_out(images: Tensor, *given: Any) -> None:
+    check_apart(given[-1], images=images)
+    _write(images, *given)
+    written(given[-1])
+
+
+def _write(images: Tensor, *given: Any) -> None:
     *parts, dtype, backend, out = given
     tables = ImageTables(*parts)
     backend = chosen("augment", backend, images.device)

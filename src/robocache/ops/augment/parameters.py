@@ -9,6 +9,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from robocache.core.errors import ConfigError, ShapeError
+from robocache.ops.arguments import described
+
 CURVE_STEPS = 1024
 """Steps of the tone curve; a power of two, so that no gamma leaves every value as it is."""
 LUMA = (0.299, 0.587, 0.114)
@@ -26,6 +29,32 @@ class _Rows:
 
     key: Tensor
     frame: Tensor
+
+    def check_rows(self) -> None:
+        """Raise ShapeError unless each tensor has a row for each sample."""
+        count, shapes = len(self.key), self._shapes()
+        for one in fields(self):
+            found, whole = getattr(self, one.name), one.name in ("key", "frame")
+            wanted = (count, *shapes.get(one.name, ()))
+            if (
+                not isinstance(found, Tensor)
+                or tuple(found.shape) != wanted
+                or (found.dtype != torch.int64 if whole else found.is_complex())
+            ):
+                raise ShapeError(
+                    f"{one.name} of {type(self).__name__} must be a tensor {wanted} of "
+                    f"{'int64' if whole else 'numbers'}, got {described(found)}"
+                )
+
+    def check_finite(self) -> None:
+        """Raise ConfigError where a number is not finite."""
+        for one in fields(self):
+            if not bool(torch.isfinite(getattr(self, one.name)).all()):
+                raise ConfigError(f"parameters of augmentation must be finite: {one.name} is not")
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample, where it is not a number."""
+        return {}
 
     def __len__(self) -> int:
         return len(self.key)
@@ -82,6 +111,11 @@ class ImageParameters(_Rows):
     boxes: Tensor
     box_colours: Tensor
     noise: Tensor
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        covers = self.boxes.shape[1] if self.boxes.ndim == 3 else 0
+        boxes = {"boxes": (covers, 4), "box_colours": (covers, 3)}
+        return {"crop": (3,), "motion_px": (2,), "gradient": (2,), **boxes}
 
     @staticmethod
     def identity(count: int) -> ImageParameters:

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError
+from robocache.ops.arguments import require_tensors
 from robocache.ops.augment.parameters import RangeParameters
+from robocache.ops.augment.tables import check_rows
 from robocache.ops.backends import chosen
-from robocache.ops.memory import empty
+from robocache.ops.memory import check_apart, empty, written
 from robocache.ops.philox import bell, philox
 
 METRES, MILLIMETRES = 0.001, 1000.0
@@ -34,11 +36,20 @@ class RangeTables(NamedTuple):
 
 
 def range_tables(parameters: RangeParameters, device: torch.device | str = "cpu") -> RangeTables:
-    """Parameters made ready for a device."""
+    """Parameters made ready for a device.
+
+    Raises:
+        ShapeError: a parameter has no row for each sample.
+        ConfigError: a parameter is not finite.
+    """
+    parameters.check_rows()
     p = parameters
     width = p.outlier_high_m - p.outlier_low_m
     numbers = torch.stack([p.noise_m, p.noise_share, p.outlier_low_m, width], dim=1).float()
     shares = torch.stack([p.dropout, p.outliers], dim=1).double()
+    compiling = torch.compiler.is_compiling()  # a graph cannot ask
+    if not compiling and not bool(torch.isfinite(torch.cat([numbers, shares], dim=1)).all()):
+        parameters.check_finite()
     limits = (shares * 2.0**32).round().long()
     return RangeTables(*(t.to(device).contiguous() for t in (numbers, limits, p.key, p.frame)))
 
@@ -66,6 +77,7 @@ def augment_depth(
         ShapeError: depth of another shape or dtype, or parameters of another number of images.
         ConfigError: an unknown backend, parameters of pictures; or a gradient is asked for.
     """
+    require_tensors(depth=depth)
     if depth.ndim != 3 or depth.dtype not in (torch.uint16, torch.float32):
         raise ShapeError(
             f"depth must be (N, H, W) uint16 millimetres or float32 metres; got "
@@ -93,6 +105,7 @@ def augment_points(
     Raises:
         ShapeError, ConfigError: as in `augment_depth`.
     """
+    require_tensors(points=points)
     if points.ndim != 3 or points.shape[2] != 3 or points.dtype != torch.float32:
         raise ShapeError(
             f"points must be (N, M, 3) float32 metres; got {tuple(points.shape)} {points.dtype}"
@@ -108,23 +121,22 @@ def _changed(
     *,
     points: bool,
 ) -> Tensor:
-    kind = "points" if points else "depth"
-    if not isinstance(parameters, RangeParameters | RangeTables):
-        raise ConfigError(f"parameters must be RangeParameters, got {type(parameters).__name__}")
-    tables = (
-        parameters
-        if isinstance(parameters, RangeTables)
-        else range_tables(parameters, values.device)
-    )
-    if len(tables.key) != len(values):
-        raise ShapeError(f"{len(tables.key)} samples of parameters for {len(values)} of {kind}")
-    if tables.key.device != values.device:
-        raise ShapeError(f"tables on {tables.key.device}, {kind} on {values.device}")
-    if torch.is_grad_enabled() and values.requires_grad:
+    if isinstance(parameters, RangeTables):
+        tables = parameters
+    elif isinstance(parameters, RangeParameters):
+        tables = range_tables(parameters, values.device)
+    else:
+        raise ConfigError(
+            "parameters must be RangeParameters, or what range_tables made of them; got "
+            f"{type(parameters).__name__}"
+        )
+    check_rows(tables._asdict(), values, "of points" if points else "of depth")
+    if torch.is_grad_enabled() and any(one.requires_grad for one in (values, *tables)):
         raise ConfigError("augmentation has no gradient: call it under torch.no_grad()")
     if out is None:
         found: Tensor = torch.ops.robocache.augment_ranges(values, *tables, points, backend)
         return found
+    require_tensors(out=out)
     if (out.shape, out.dtype, out.device) != (values.shape, values.dtype, values.device):
         raise ShapeError(
             f"out must be {tuple(values.shape)} {values.dtype} on {values.device}, got "
@@ -132,6 +144,8 @@ def _changed(
         )
     if not out.is_contiguous():
         raise ShapeError("out must be contiguous")
+    if out.requires_grad:
+        raise ConfigError("out cannot be written to where gradients are asked for")
     torch.ops.robocache.augment_ranges_out(values, *tables, points, backend, out)
     return out
 
@@ -168,11 +182,19 @@ def _measured(distance: Tensor, tables: RangeTables) -> Tensor:
 
 def _augment_ranges(values: Tensor, *given: Any) -> Tensor:
     out = empty(values.shape, values.dtype, values.device)
-    _augment_ranges_out(values, *given, out)
+    _write(values, *given, out)
     return out
 
 
 def _augment_ranges_out(values: Tensor, *given: Any) -> None:
+    points, _backend, out = given[-3:]
+    if out.data_ptr() != values.data_ptr() or not values.is_contiguous():  # each by itself
+        check_apart(out, **{"points" if points else "depth": values})
+    _write(values, *given)
+    written(out)
+
+
+def _write(values: Tensor, *given: Any) -> None:
     *parts, points, backend, out = given
     tables = RangeTables(*parts)
     backend = chosen("augment", backend, values.device)

@@ -19,7 +19,7 @@ BYTE = 1 / 255
 def augment_reference(images: Tensor, tables: ImageTables) -> Tensor:
     """Pictures (N, H, W, 3) uint8, or float32 in [0, 1], as float32 in [0, 1]."""
     height, width = images.shape[1:3]
-    x = images.float() * BYTE if images.dtype == torch.uint8 else images
+    x = images.float() * BYTE if images.dtype == torch.uint8 else _within(images, 1)
     x = _cropped(_blurred(x, tables.taps), tables.crop)
     rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
     down = (rows.float() + 0.5) * (2 / height) - 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from robocache.core.errors import ConfigError
+from robocache.core.errors import ConfigError, ShapeError
 from robocache.ops.augment.parameters import ImageParameters
 
 
@@ -43,17 +43,30 @@ class ImageTables(NamedTuple):
     frame: Tensor
 
 
+def check_rows(tables: Mapping[str, Tensor], values: Tensor, kind: str) -> None:
+    """Raise ShapeError unless each table has a row for each of the values, on their device."""
+    for name, table in tables.items():
+        if len(table) != len(values):
+            raise ShapeError(
+                f"{len(table)} samples of parameters ({name}) for {len(values)} {kind}"
+            )
+        if table.device != values.device:
+            raise ShapeError(f"tables ({name}) on {table.device}, {kind} on {values.device}")
+
+
 def tables_for(
     parameters: ImageParameters, height: int, width: int, device: torch.device | str = "cpu"
 ) -> ImageTables:
     """Parameters made ready for pictures of this size on this device.
 
     Raises:
-        ConfigError: a parameter is not finite.
+        ShapeError: a parameter has no row for each sample.
+        ConfigError: a parameter is not finite, or a gamma not above 0.
     """
-    for one in fields(parameters):
-        if not bool(torch.isfinite(getattr(parameters, one.name)).all()):
-            raise ConfigError(f"parameters of augmentation must be finite: {one.name} is not")
+    parameters.check_rows()
+    parameters.check_finite()
+    if bool((parameters.gamma <= 0).any()):
+        raise ConfigError(f"gamma must be above 0, got {parameters.gamma.tolist()}")
     size = torch.tensor([height, width], dtype=torch.float64)
     top_left, side = parameters.crop[:, :2].double().cpu(), parameters.crop[:, 2:].double().cpu()
     start = top_left * size + 0.5 * side - 0.5
@@ -61,14 +74,14 @@ def tables_for(
     taps, radius = parameters.taps()
     found = ImageTables(
         crop=torch.cat([start, side], dim=1).float(),
-        gradient=parameters.gradient,
+        gradient=parameters.gradient.float(),
         colour=parameters.colour_matrices().flatten(1),
         curve=parameters.tone_curves(),
         taps=taps,
         radius=radius,
         boxes=edges.round().int(),
-        box_colours=parameters.box_colours,
-        noise=parameters.noise,
+        box_colours=parameters.box_colours.float(),
+        noise=parameters.noise.float(),
         key=parameters.key,
         frame=parameters.frame,
     )

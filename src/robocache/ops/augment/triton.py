@@ -171,8 +171,9 @@ def _pixel(source, row, column, width, inside, BYTES: tl.constexpr):
     green = tl.load(at + 1, mask=inside, other=0).to(tl.float32)
     blue = tl.load(at + 2, mask=inside, other=0).to(tl.float32)
     if BYTES:
-        red, green, blue = red * _BYTE, green * _BYTE, blue * _BYTE
-    return red, green, blue
+        return red * _BYTE, green * _BYTE, blue * _BYTE
+    else:
+        return _within(red, 1.0), _within(green, 1.0), _within(blue, 1.0)
 
 
 @triton.jit

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robocache.core.errors import ShapeError, unknown_name
+from robocache.ops.arguments import require_tensors
 
 Convention = Literal["opencv", "opengl"]
 
@@ -48,6 +49,7 @@ def deproject(
     """
     if convention not in get_args(Convention):
         raise unknown_name("camera convention", convention, get_args(Convention))
+    require_tensors(depth=depth)
     if depth.ndim < 2 or not depth.is_floating_point():
         raise ShapeError(
             f"depth must be (..., H, W) floating, in metres; got {tuple(depth.shape)} {depth.dtype}"
@@ -81,6 +83,7 @@ def _planar(points: Tensor) -> Tensor:
 
 def _matrices(name: str, matrices: Tensor, size: int, images: torch.Size, like: Tensor) -> Tensor:
     """(..., 1, 1, size, size) in the dtype and on the device of the depth."""
+    require_tensors(**{name: matrices})
     shape = tuple(matrices.shape)
     if shape[-2:] != (size, size) or shape[:-2] not in ((), tuple(images)):
         each = f" or {(*images, size, size)}" if images else ""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robocache.core.stream import Method
 from robocache.ops.resample.plan import ResamplePlan
-from robocache.ops.resample.reference import apply_plan
+from robocache.ops.resample.reference import apply_plan, filled
 
 
 def resample_batched(
@@ -46,7 +46,7 @@ def resample_batched(
     flat = ResamplePlan(plan.left + first, plan.right + first, plan.weight, plan.valid, plan.age_s)
     values = apply_plan(data.flatten(0, 1), flat, method=method, period=period)
     if some_empty:
-        values = values.masked_fill((counts == 0)[(...,) + (None,) * (values.ndim - 1)], 0)
+        values = filled(values, (counts == 0)[:, None], 0)
     return values, plan.valid
 
 

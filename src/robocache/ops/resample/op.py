@@ -6,6 +6,7 @@ gradients are those of the batched PyTorch version, whatever computed the values
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -13,10 +14,21 @@ from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError, TimesError
 from robocache.core.stream import Method
+from robocache.ops.arguments import described, require_tensors
 from robocache.ops.backends import preferred, require_backend
+from robocache.ops.memory import check_apart, written
 from robocache.ops.resample.batched import resample_batched
 from robocache.ops.resample.plan import check_method
-from robocache.ops.resample.reference import check_data, fill_value, resample_reference
+from robocache.ops.resample.reference import (
+    WHOLE,
+    check_data,
+    fill_value,
+    filled,
+    resample_reference,
+)
+
+NANOSECONDS = 1e9
+"""Of a second."""
 
 
 def resample_trajectories(
@@ -36,8 +48,9 @@ def resample_trajectories(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Bring a batch of trajectories to other times; differentiable in values and floating times.
 
-    Times are floating seconds or int64 nanoseconds (both of them the same kind). Differences are
-    taken before any precision is lost, so absolute nanoseconds since 1970 are fine.
+    Times are floating seconds or int64 nanoseconds (both of them the same kind). Nanoseconds stay
+    whole numbers, counted from a row's first sample: since 1970 is fine, and what is as long as
+    `max_gap_s`, or equally near, is so exactly.
 
     Args:
         source_data: (B, S, ...).
@@ -70,6 +83,7 @@ def resample_trajectories(
         ConfigError: unknown method or backend, a fill that the dtype cannot hold, or a period that
             is not positive or has another method than `linear`.
     """
+    require_tensors(source_data=source_data, source_times=source_times, target_times=target_times)
     if source_data.ndim < 2:
         raise ShapeError(f"source_data must be (B, S, ...), got {tuple(source_data.shape)}")
     check_method(method)
@@ -78,23 +92,19 @@ def resample_trajectories(
     batch, samples = source_data.shape[:2]
     sources = batched_times("source_times", source_times, source_data, samples)
     targets = batched_times("target_times", target_times, source_data, None)
-    source_s, target_s = seconds_of(sources, targets)
+    source, target, per_second = on_one_clock(sources, targets)
     counts = counts_of(lengths, batch, samples, source_data.device)
     check = source_data.device.type == "cpu" if check_times is None else check_times
-    given = (source_data, source_s, target_s, counts, method, max_gap_s, period, backend, check)
+    gap = gap_of(max_gap_s, per_second)
+    given = (source_data, source, target, counts, method, gap, period, backend, check)
     if out is None:
         values, valid = torch.ops.robocache.resample(*given)
     else:
-        _check_out(out, source_data, targets.shape[1])
+        _check_out(out, source_data, source, target)
         valid = torch.ops.robocache.resample_out(*given, out)
         values = out
     if constant is not None:
-        invalid = ~valid[(...,) + (None,) * (source_data.ndim - 2)]
-        values = (
-            values.masked_fill_(invalid, constant)
-            if out is not None
-            else (values.masked_fill(invalid, constant))
-        )
+        values = filled(values, ~valid, constant, into=out is not None)
     return (values, valid) if return_mask else values
 
 
@@ -169,7 +179,11 @@ def _resample(*given: Any) -> tuple[Tensor, Tensor]:
 
 
 def _resample_out(*given: Any) -> Tensor:
-    return _compute(*given)[1]
+    data, source, target, *_, out = given
+    check_apart(out, source_data=data, source_times=source, target_times=target)
+    valid = _compute(*given)[1]
+    written(out)
+    return valid
 
 
 def _fake(data: Tensor, source: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -190,20 +204,29 @@ def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _gradients(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     *saved, counts = ctx.saved_tensors
     wanted = ctx.needs_input_grad[:3]
+    again = torch.is_grad_enabled()
     with torch.enable_grad():
-        inputs = [one.detach().requires_grad_(w) for one, w in zip(saved, wanted, strict=True)]
+        inputs = [differentiable(one, w, again) for one, w in zip(saved, wanted, strict=True)]
         data, source, target = inputs
+        counts = counts.clamp(0, data.shape[1])
         values, _valid = resample_batched(data, source, target, counts, *ctx.options)
         asked = [one for one, w in zip(inputs, wanted, strict=True) if w]
-        given = iter(gradients(values, asked, gradient))
+        given = iter(gradients(values, asked, gradient, again))
     return (*(next(given) if w else None for w in wanted), *[None] * 6)
 
 
-def gradients(values: Tensor, inputs: list[Tensor], gradient: Tensor) -> tuple[Tensor | None, ...]:
+def differentiable(saved: Tensor, wanted: bool, again: bool) -> Tensor:
+    """An input of the forward pass; with its history where gradients are differentiated `again`."""
+    return saved.view_as(saved) if again else saved.detach().requires_grad_(wanted)
+
+
+def gradients(
+    values: Tensor, inputs: list[Tensor], gradient: Tensor, again: bool
+) -> tuple[Tensor | None, ...]:
     """Of inputs by the gradient of values; None where values do not follow from them."""
     if not values.requires_grad:  # copies do not follow from times
         return (None,) * len(inputs)
-    return torch.autograd.grad(values, inputs, gradient, allow_unused=True)
+    return torch.autograd.grad(values, inputs, gradient, allow_unused=True, create_graph=again)
 
 
 _LIBRARY: Any = torch.library.Library("robocache", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -234,25 +257,38 @@ def batched_times(name: str, times: Tensor, data: Tensor, count: int | None) -> 
 def counts_of(lengths: Tensor | None, batch: int, samples: int, device: torch.device) -> Tensor:
     if lengths is None:
         return torch.full((batch,), samples, dtype=torch.int64, device=device)
-    if tuple(lengths.shape) != (batch,) or lengths.is_floating_point():
-        raise ShapeError(
-            f"lengths must be ({batch},) integers, got {tuple(lengths.shape)} {lengths.dtype}"
-        )
+    require_tensors(lengths=lengths)
+    if tuple(lengths.shape) != (batch,) or lengths.dtype not in WHOLE:
+        raise ShapeError(f"lengths must be ({batch},) integers, got {described(lengths)}")
     return lengths.to(device, torch.int64)
 
 
-def seconds_of(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as float64 seconds; int64 nanoseconds are first taken relative to the first sample."""
+def on_one_clock(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Both as float64 of some unit, and how many of these are a second: seconds as they are, int64
+    nanoseconds since the first sample, which up to 104 days are exact."""
     kinds = {source.dtype, target.dtype}
     if kinds == {torch.int64}:
         start = source[:, :1] if source.shape[1] else source.new_zeros(len(source), 1)
-        return (source - start).double() / 1e9, (target - start).double() / 1e9
+        return (source - start).double(), (target - start).double(), NANOSECONDS
     if not all(kind.is_floating_point for kind in kinds):
         raise TimesError(
             "times must be floating seconds or int64 nanoseconds, both of the same kind; got "
             f"source_times {source.dtype} and target_times {target.dtype}"
         )
-    return source.double(), target.double()
+    return source.double(), target.double(), 1.0
+
+
+def gap_of(max_gap_s: float | None, per_second: float) -> float | None:
+    """The limit in the unit of the clock; raises ConfigError where it is none."""
+    if max_gap_s is None:
+        return None
+    try:
+        gap = float(max_gap_s)
+    except (TypeError, ValueError):
+        gap = math.nan
+    if not gap >= 0:
+        raise ConfigError(f"max_gap_s must be None or seconds of at least 0, got {max_gap_s!r}")
+    return gap if per_second == 1 else round(gap * per_second, 3)
 
 
 def check_values(source: Tensor, target: Tensor, counts: Tensor, samples: int) -> None:
@@ -270,7 +306,7 @@ def check_values(source: Tensor, target: Tensor, counts: Tensor, samples: int) -
         row, at = _first(stuck)
         raise TimesError(
             f"row {row}: source times must increase strictly: sample {at} at "
-            f"{float(source[row, at])!r} s is followed by {float(source[row, at + 1])!r} s"
+            f"{float(source[row, at])!r} is followed by {float(source[row, at + 1])!r}"
         )
     endless = ~torch.isfinite(target)
     if bool(endless.any()):
@@ -283,8 +319,9 @@ def _first(mask: Tensor) -> tuple[int, int]:
     return row, at
 
 
-def _check_out(out: Tensor, data: Tensor, targets: int) -> None:
-    wanted = (data.shape[0], targets, *data.shape[2:])
+def _check_out(out: Tensor, data: Tensor, source: Tensor, target: Tensor) -> None:
+    require_tensors(out=out)
+    wanted = (*target.shape, *data.shape[2:])
     if tuple(out.shape) != wanted or out.dtype != data.dtype or out.device != data.device:
         raise ShapeError(
             f"out must be {wanted} {data.dtype} on {data.device}, got {tuple(out.shape)} "
@@ -292,5 +329,6 @@ def _check_out(out: Tensor, data: Tensor, targets: int) -> None:
         )
     if not out.is_contiguous():
         raise ShapeError("out must be contiguous")
-    if out.requires_grad or (torch.is_grad_enabled() and data.requires_grad):
+    asked = any(one.requires_grad for one in (data, source, target))
+    if out.requires_grad or (torch.is_grad_enabled() and asked):
         raise ConfigError("out cannot be written to where gradients are asked for")

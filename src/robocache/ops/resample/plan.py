@@ -99,7 +99,7 @@ def check_increasing(times: Tensor) -> None:
 
 def check_method(method: str) -> None:
     if method not in METHODS:
-        raise unknown_name("alignment method", method, METHODS)
+        raise unknown_name("alignment method", str(method), METHODS)
 
 
 class _Usable:

@@ -7,17 +7,30 @@ Slerp: K. Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985.
 from __future__ import annotations
 
 import math
+from numbers import Real
+from operator import index
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError, unknown_name
 from robocache.core.stream import Method
+from robocache.ops.arguments import described
 from robocache.ops.resample.plan import ResamplePlan, check_method, plan_resample
 
 # Above this cosine two quaternions are blended linearly: the angle between them is under 0.17
 # degrees as rotations, where the two formulas differ by less than 1e-9 rad.
 NEARLY_PARALLEL = 1.0 - 1e-6
+
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+"""Whole numbers that torch neither picks nor fills, and those of the same size that it does."""
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, *SIGNED)
+DTYPES = (
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.bool, *WHOLE, torch.complex64, torch.complex128),
+)
+"""Of values."""
 
 
 def apply_plan(
@@ -72,10 +85,14 @@ def apply_plan(
     return torch.where(alone, left, blended.to(source_data.dtype))
 
 
-def _rows(data: Tensor, index: Tensor) -> Tensor:
+def _rows(data: Tensor, numbers: Tensor) -> Tensor:
     """(*index shape, ...)"""
-    picked = data.index_select(0, index.to(data.device).reshape(-1))
-    return picked.reshape(*index.shape, *data.shape[1:])
+    at = numbers.to(data.device).reshape(-1)
+    if data.dtype in SIGNED:
+        picked = data.view(SIGNED[data.dtype]).index_select(0, at).view(data.dtype)
+    else:
+        picked = data.index_select(0, at)
+    return picked.reshape(*numbers.shape, *data.shape[1:])
 
 
 def resample_reference(
@@ -126,11 +143,16 @@ def _compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def check_data(data: Tensor, method: Method, period: float | None = None) -> None:
+    if data.dtype not in DTYPES:
+        raise ShapeError(
+            f"values must be float16, 32 or 64, bfloat16, whole numbers, bool or complex, got "
+            f"{data.dtype}"
+        )
     if period is not None:
         if method != "linear":
             raise ConfigError(f"a period is for 'linear', not for {method!r}: leave period out")
-        if not 0 < period < math.inf:
-            raise ConfigError(f"period must be positive and finite, got {period}")
+        if not isinstance(period, Real) or not 0 < period < math.inf:
+            raise ConfigError(f"period must be positive and finite, got {period!r}")
         if not data.is_floating_point():
             raise ShapeError(f"angles with a period are floats, got {data.dtype}")
     if method == "linear" and (data.dtype == torch.bool or data.is_complex()):
@@ -148,17 +170,46 @@ def check_data(data: Tensor, method: Method, period: float | None = None) -> Non
 
 def fill_value(fill: str | float, dtype: torch.dtype) -> float | None:
     """The number for invalid entries; None: keep the held sample."""
-    if fill == "hold":
-        return None
-    if isinstance(fill, str) and fill != "nan":
-        raise unknown_name("fill", fill, ("hold", "nan"))
-    number = float(fill)
+    if isinstance(fill, str):
+        if fill == "hold":
+            return None
+        if fill != "nan":
+            raise unknown_name("fill", fill, ("hold", "nan"))
+    number = _number(fill)
     if dtype.is_floating_point or dtype.is_complex:
+        most = torch.finfo(dtype).max
+        if most < abs(number) < math.inf:
+            raise ConfigError(
+                f"{dtype} data cannot hold the fill {fill}: its numbers end at {most}"
+            )
         return number
     low, high = (0, 1) if dtype == torch.bool else _limits(dtype)
-    if not number.is_integer() or not low <= number <= high:
+    if not low <= number <= high or number != int(number):
         raise ConfigError(f"{dtype} data cannot hold the fill {fill}; use 'hold' or {low}..{high}")
     return int(number)
+
+
+def _number(fill: Any) -> float:
+    try:
+        return index(fill)  # integers above 2**53 as they are
+    except TypeError:
+        pass
+    try:
+        return float(fill)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"fill must be 'hold', 'nan' or a number, got {described(fill)}"
+        ) from None
+
+
+def filled(values: Tensor, where: Tensor, number: float, *, into: bool = False) -> Tensor:
+    """Values (B, T, ...) with a number `where` (B, T); `into` their own memory."""
+    mask = where[(...,) + (None,) * (values.ndim - 2)]
+    if values.dtype in SIGNED:  # torch fills none of these
+        constant = torch.full((), number, dtype=values.dtype, device=values.device)
+        chosen = torch.where(mask, constant, values)
+        return values.copy_(chosen) if into else chosen
+    return values.masked_fill_(mask, number) if into else values.masked_fill(mask, number)
 
 
 def _limits(dtype: torch.dtype) -> tuple[int, int]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import psutil
 import torch
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError, unknown_name
+from robocache.ops.arguments import require_tensors
 from robocache.ops.voxelize.reference import Reduce
 
 REDUCTIONS = get_args(Reduce)
@@ -21,7 +22,8 @@ NEGLIGIBLE = 2**20
 def check_points(points: Tensor, features: Tensor | None, reduce: str) -> None:
     """Raise unless the points are points and the features theirs, where there must be some."""
     if reduce not in REDUCTIONS:
-        raise unknown_name("reduction", reduce, REDUCTIONS)
+        raise unknown_name("reduction", str(reduce), REDUCTIONS)
+    require_tensors(points=points, **({} if features is None else {"features": features}))
     if points.ndim < 2 or points.shape[-1] != 3 or not points.is_floating_point():
         raise ShapeError(
             f"points must be (..., N, 3) floating, got {tuple(points.shape)} {points.dtype}"
@@ -44,15 +46,26 @@ def check_grid(
     voxel_size: float | Sequence[float], grid_dims: Sequence[int], origin: Sequence[float]
 ) -> tuple[list[float], list[int], list[float]]:
     """Edges of a voxel, voxels along each axis, and the outer corner; raises where it is none."""
-    edges = [voxel_size] * 3 if isinstance(voxel_size, int | float) else list(voxel_size)
+    edges = _floats(voxel_size)
+    edges = edges * 3 if len(edges) == 1 else edges
     if len(edges) != 3 or not all(math.isfinite(edge) and edge > 0 for edge in edges):
-        raise ConfigError(f"voxel_size must be one or three lengths above 0, got {voxel_size}")
-    if len(grid_dims) != 3 or any(int(dim) != dim or dim < 1 for dim in grid_dims):
-        raise ConfigError(f"grid_dims must be three whole numbers above 0, got {grid_dims}")
-    if len(origin) != 3 or not all(math.isfinite(value) for value in origin):
-        raise ConfigError(f"origin must be three finite coordinates, got {origin}")
-    numbers = [int(dim) for dim in grid_dims]
-    return [float(edge) for edge in edges], numbers, [float(value) for value in origin]
+        raise ConfigError(f"voxel_size must be one or three lengths above 0, got {voxel_size!r}")
+    dims = _floats(grid_dims)
+    if len(dims) != 3 or not all(1 <= dim < 2**62 and dim.is_integer() for dim in dims):
+        raise ConfigError(f"grid_dims must be three whole numbers above 0, got {grid_dims!r}")
+    corner = _floats(origin)
+    if len(corner) != 3 or not all(math.isfinite(value) for value in corner):
+        raise ConfigError(f"origin must be three finite coordinates, got {origin!r}")
+    return edges, [int(dim) for dim in dims], corner
+
+
+def _floats(given: Any) -> list[float]:
+    """Numbers one after the other, of one or several of any kind; none where they are none."""
+    try:
+        several = getattr(given, "ndim", hasattr(given, "__len__"))
+        return [float(one) for one in (given if several else [given])]
+    except (TypeError, ValueError, OverflowError):
+        return []
 
 
 def grid_like(
@@ -69,6 +82,7 @@ def check_out(
     out: Tensor, points: Tensor, features: Tensor | None, dims: Sequence[int], reduce: str
 ) -> None:
     """Raise unless the grid can be written to `out`."""
+    require_tensors(out=out)
     shape, dtype = grid_like(points, features, dims, reduce)
     if tuple(out.shape) != shape or out.dtype != dtype or out.device != points.device:
         raise ShapeError(

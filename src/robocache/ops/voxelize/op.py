@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from robocache.core.errors import ConfigError, ShapeError
+from robocache.ops.arguments import require_tensors
 from robocache.ops.backends import preferred, require_backend
 from robocache.ops.deproject import Convention, deproject
+from robocache.ops.memory import check_apart, written
 from robocache.ops.voxelize.checks import (
     check_grid,
     check_out,
@@ -116,6 +118,7 @@ def voxelize_occupancy(
     Raises:
         ShapeError, ConfigError: as `deproject` and `voxelize`; extrinsics without intrinsics.
     """
+    require_tensors(depth_or_points=depth_or_points)
     points = depth_or_points
     if intrinsics is not None:
         points = deproject(points.detach(), intrinsics, extrinsics, convention).flatten(-3, -2)
@@ -191,7 +194,11 @@ def _voxelize(*asked: Any) -> tuple[Tensor, Tensor]:
 
 
 def _voxelize_out(*asked: Any) -> Tensor:
-    return _compute(*asked)[1]
+    points, features, *_, out = asked
+    check_apart(out, points=points, features=features)
+    dropped = _compute(*asked)[1]
+    written(out)
+    return dropped
 
 
 def _fake(
