@@ -3,7 +3,8 @@
     python experiments/sim_to_real.py [states depth]
 
 `states`: the policy of the demonstration on the ten tasks of MT10, trained without and with late
-and lossy streams, and with them while it reads how old its samples are (`policy.network.ages`).
+and lossy streams; with them while it reads how old its samples are (`policy.network.ages`); and
+with them for three times as long.
 `depth`: the same of a policy that sees one task with a depth camera; there also noise, lost returns
 and outliers in every step. All are judged on the same layouts, on the simulator's sensors and on
 the changed ones; verdicts against `without` are those of `robocache compare`.
@@ -33,6 +34,7 @@ class Case:
     plan: list[str]
     collection: list[str]
     training: list[str]
+    steps: int
     preset: str
     layouts: int
 
@@ -41,7 +43,8 @@ CASES = {
     "states": Case(
         plan=["tasks=[mt10]"],
         collection=["episodes=50"],
-        training=["trainer.steps=2000"],
+        training=[],
+        steps=2000,
         preset="strong",
         layouts=20,
     ),
@@ -53,7 +56,8 @@ CASES = {
             "env.image_width=64",
         ],
         collection=["episodes=100", "frames.purpose=training a policy on depth"],
-        training=["policy=flow_depth", "trainer.steps=800", "trainer.batch_size=128"],
+        training=["policy=flow_depth", "trainer.batch_size=128"],
+        steps=800,
         preset="strong",
         layouts=200,
     ),
@@ -67,10 +71,12 @@ def main() -> None:
         case = CASES[name]
         changed = f"sim_to_real={case.preset}"
         data = collect([*case.plan, *case.collection], None)
+        once, thrice = f"trainer.steps={case.steps}", f"trainer.steps={3 * case.steps}"
         trainings = {
-            "without": [],
-            "with": [changed],
-            "with ages": [changed, "policy.network.ages=true"],
+            "without": [once],
+            "with": [once, changed],
+            "with ages": [once, changed, "policy.network.ages=true"],
+            "with, longer": [thrice, changed],
         }
         trained = {
             how: train_all([f"dataset={data.id}", *case.training, *settings], None)[0]
