@@ -3,8 +3,8 @@
     python experiments/sim_to_real.py [states depth]
 
 `states`: the policy of the demonstration on the ten tasks of MT10, trained without and with late
-and lossy streams; with them while it reads how old its samples are (`policy.network.ages`); and
-with them for three times as long.
+and lossy streams; both for three times as long; and with them while it reads how old its samples
+are (`policy.network.ages`).
 `depth`: the same of a policy that sees one task with a depth camera; there also noise, lost returns
 and outliers in every step. All are judged on the same layouts, on the simulator's sensors and on
 the changed ones; verdicts against `without` are those of `robocache compare`.
@@ -76,6 +76,7 @@ def main() -> None:
             "without": [once],
             "with": [once, changed],
             "with ages": [once, changed, "policy.network.ages=true"],
+            "without, longer": [thrice],
             "with, longer": [thrice, changed],
         }
         trained = {
