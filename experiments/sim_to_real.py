@@ -7,7 +7,7 @@ and lossy streams; both for three times as long; and with them while it reads ho
 are (`policy.network.ages`).
 `depth`: the same of a policy that sees one task with a depth camera; there also noise, lost returns
 and outliers in every step. All are judged on the same layouts, on the simulator's sensors and on
-the changed ones; verdicts against `without` are those of `robocache compare`.
+the changed ones; verdicts, against as many steps without, are those of `robocache compare`.
 Writes experiments/results/sim_to_real.json; of one case alone, sim_to_real_<case>.json.
 """
 
@@ -62,6 +62,7 @@ CASES = {
         layouts=200,
     ),
 }
+CONTROLS = {"with": "without", "with ages": "without", "with, longer": "without, longer"}
 
 
 def main() -> None:
@@ -96,11 +97,11 @@ def main() -> None:
 
 
 def compared(judged: dict[str, Judged]) -> dict[str, Any]:
-    """Success of each, and whether the others are better than `without`."""
+    """Success of each, and whether training with it is better than as long without."""
     outcomes = {how: paired_outcomes(one.rows) for how, one in judged.items()}
     rows: dict[str, Any] = {how: record(one.result().overall) for how, one in judged.items()}
-    for how in rows.keys() - {"without"}:
-        verdict = judge(outcomes[how], outcomes["without"], GateConfig())
+    for how, control in CONTROLS.items():
+        verdict = judge(outcomes[how], outcomes[control], GateConfig())
         rows[how] |= {"verdict": verdict.outcome, "p": verdict.p_value}
     return rows
 
