@@ -36,8 +36,8 @@ class FlowConfig:
             single word carries the meaning.
         image_features: width of the embedding of each image input.
         motion: also read how far each state input moved since its earlier offsets.
-        ages: also read how old each sample is, so that late sensors can be allowed for. Only what
-            was late in training is learned: train with latency (`sim_to_real`) or on real logs.
+        ages: also read how old each sample is. Only what was late in training is learned: train
+            with latency (`sim_to_real`) or on real logs. What it is worth: docs/sim_to_real.md.
         differences: extra features, e.g. an object's position relative to the hand.
         relative_to: name of an input of the action's shape (joint positions) that actions are
             predicted relative to; empty: absolute actions.
