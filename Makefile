@@ -36,6 +36,7 @@ bench-ops: $(INSTALLED)
 	$(BIN)/python benchmarks/align.py --out benchmarks/out/align.json
 	$(BIN)/python benchmarks/augment.py --out benchmarks/out/augment.json
 	$(BIN)/python benchmarks/voxelize.py --out benchmarks/out/voxelize.json
+	$(BIN)/python scripts/ops_table.py benchmarks/out
 
 bench-ops-gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/ops_gpu.py --out benchmarks/out/ops_gpu.json

@@ -99,7 +99,14 @@ def main() -> None:
 def compared(judged: dict[str, Judged]) -> dict[str, Any]:
     """Success of each, and whether training with it is better than as long without."""
     outcomes = {how: paired_outcomes(one.rows) for how, one in judged.items()}
-    rows: dict[str, Any] = {how: record(one.result().overall) for how, one in judged.items()}
+    results = {how: one.result() for how, one in judged.items()}
+    rows: dict[str, Any] = {
+        how: {
+            **record(one.overall),
+            "tasks": {task: rate.successes for task, rate in one.tasks.items()},
+        }
+        for how, one in results.items()
+    }
     for how, control in CONTROLS.items():
         verdict = judge(outcomes[how], outcomes[control], GateConfig())
         rows[how] |= {"verdict": verdict.outcome, "p": verdict.p_value}

@@ -93,6 +93,14 @@ def test_every_script_is_tried_here() -> None:
     assert set(script_names(ROOT)) == set(TINY)
 
 
+def test_the_tables_of_the_docs_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    tables = importlib.import_module("ops_table").tables(ROOT / "benchmarks" / "results")
+    page = (ROOT / "docs" / "ops.md").read_text()
+    assert len(tables) == 3
+    assert [table for table in tables if table not in page] == []
+
+
 @pytest.mark.parametrize("name", sorted(TINY))
 def test_a_script_names_its_options(name: str) -> None:
     """Read, not run: importing torch for each would take seconds."""

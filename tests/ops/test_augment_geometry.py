@@ -106,6 +106,8 @@ def test_mistakes_are_named() -> None:
         augment_geometry(maps, RangeParameters.identity(2))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"covered=-1 cannot be held by torch\.uint8"):
         augment_geometry(maps.byte(), parameters, covered=-1)
+    with pytest.raises(ConfigError, match="RangeParameters"):
+        crop_intrinsics(torch.eye(3), RangeParameters.identity(2), 4, 5)  # type: ignore[arg-type]
     assert augment_geometry(maps, parameters, covered=float("nan")).isnan().any()
     with pytest.raises(ShapeError, match=r"\(3, 3\) or \(2, 3, 3\), got \(4, 4\)"):
         crop_intrinsics(torch.eye(4), parameters, 4, 5)

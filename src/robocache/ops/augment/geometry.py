@@ -13,6 +13,7 @@ from torch import Tensor
 from robocache.core.errors import ConfigError, ShapeError
 from robocache.ops.arguments import require_tensors
 from robocache.ops.augment.parameters import ImageParameters
+from robocache.ops.augment.reference import inside_box, positions
 from robocache.ops.augment.tables import check_rows, tables_for
 
 
@@ -40,8 +41,6 @@ def augment_geometry(
     require_tensors(maps=maps)
     if maps.ndim < 3 or min(maps.shape[1:3]) < 1:
         raise ShapeError(f"maps must be (N, H, W, ...), got {tuple(maps.shape)}")
-    if not isinstance(parameters, ImageParameters):
-        raise ConfigError(f"parameters must be ImageParameters, got {type(parameters).__name__}")
     height, width = maps.shape[1:3]
     tables = tables_for(parameters, height, width, maps.device)
     check_rows(tables._asdict(), maps, "maps")
@@ -54,7 +53,9 @@ def augment_geometry(
     value = torch.tensor(covered, dtype=torch.float64).to(maps.dtype)
     if value.double() != covered and not (math.isnan(covered) and maps.is_floating_point()):
         raise ConfigError(f"covered={covered} cannot be held by {maps.dtype}")
-    hidden = _inside(tables.boxes, height, width)
+    hidden = torch.zeros(maps.shape[:3], dtype=torch.bool, device=maps.device)
+    for box in tables.boxes.unbind(1):
+        hidden |= inside_box(box, height, width)
     hidden = hidden.reshape(*hidden.shape, *[1] * (maps.ndim - 3))
     return torch.where(hidden, value.to(maps.device), seen)
 
@@ -73,6 +74,7 @@ def crop_intrinsics(
 
     Raises:
         ShapeError: intrinsics of another shape or dtype.
+        ConfigError: as in `augment_geometry`.
     """
     require_tensors(intrinsics=intrinsics)
     if intrinsics.shape not in ((3, 3), (len(parameters), 3, 3)):
@@ -92,14 +94,5 @@ def crop_intrinsics(
 
 def _nearest(start: Tensor, step: Tensor, size: int) -> Tensor:
     """(N, size) the sample nearest to each place."""
-    place = start[:, None] + torch.arange(size, device=start.device).float() * step[:, None]
-    return place.clamp(0, size - 1).add(0.5).floor().long().clamp(max=size - 1)
-
-
-def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
-    """(N, H, W) whether a pixel is covered by any box."""
-    rows = torch.arange(height, device=boxes.device)[:, None]
-    columns = torch.arange(width, device=boxes.device)
-    top, left, bottom, right = boxes[..., None, None].unbind(2)
-    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-    return inside.any(1)
+    low, high, share = positions(start, step, size)
+    return torch.where(share < 0.5, low, high)

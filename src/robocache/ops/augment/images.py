@@ -48,15 +48,11 @@ def augment(
         ConfigError: an unknown backend, parameters of ranges; or a gradient is asked for.
     """
     _check(images, dtype, out)
-    if isinstance(parameters, ImageTables):
-        tables = parameters
-    elif isinstance(parameters, ImageParameters):
-        tables = tables_for(parameters, images.shape[1], images.shape[2], images.device)
-    else:
-        raise ConfigError(
-            "parameters must be ImageParameters, or what tables_for made of them; got "
-            f"{type(parameters).__name__}"
-        )
+    tables = (
+        parameters
+        if isinstance(parameters, ImageTables)
+        else tables_for(parameters, images.shape[1], images.shape[2], images.device)
+    )
     check_rows(tables._asdict(), images, "images")
     if torch.is_grad_enabled() and any(one.requires_grad for one in (images, *tables)):
         raise ConfigError("augment has no gradient: call it under torch.no_grad()")

@@ -61,14 +61,14 @@ def _blurred(x: Tensor, taps: Tensor) -> Tensor:
 
 def _cropped(x: Tensor, crop: Tensor) -> Tensor:
     """Bilinear."""
-    y, x_ = (_positions(crop[:, axis], crop[:, 2], x.shape[1 + axis]) for axis in (0, 1))
+    y, x_ = (positions(crop[:, axis], crop[:, 2], x.shape[1 + axis]) for axis in (0, 1))
     n = torch.arange(len(x), device=x.device)[:, None, None]
     upper = _mixed(x, n, y[0][:, :, None], x_)
     lower = _mixed(x, n, y[1][:, :, None], x_)
     return upper + y[2][:, :, None, None] * (lower - upper)
 
 
-def _positions(start: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def positions(start: Tensor, step: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """(N, size) the two samples around each place, and the share of the second."""
     place = start[:, None] + torch.arange(size, device=start.device).float() * step[:, None]
     place = _within(place, size - 1)
@@ -100,13 +100,18 @@ def _curved(x: Tensor, curve: Tensor) -> Tensor:
 
 
 def _covered(x: Tensor, tables: ImageTables) -> Tensor:
-    rows = torch.arange(x.shape[1], device=x.device)[:, None]
-    columns = torch.arange(x.shape[2], device=x.device)
-    for number in range(tables.boxes.shape[1]):
-        top, left, bottom, right = tables.boxes[:, number, :, None, None].unbind(1)
-        inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-        x = torch.where(inside[..., None], tables.box_colours[:, number, None, None], x)
+    for box, colour in zip(tables.boxes.unbind(1), tables.box_colours.unbind(1), strict=True):
+        inside = inside_box(box, x.shape[1], x.shape[2])
+        x = torch.where(inside[..., None], colour[:, None, None], x)
     return x
+
+
+def inside_box(box: Tensor, height: int, width: int) -> Tensor:
+    """(N, H, W) which pixels lie in the box (N, 4) of their picture."""
+    rows = torch.arange(height, device=box.device)[:, None]
+    columns = torch.arange(width, device=box.device)
+    top, left, bottom, right = box[..., None, None].unbind(1)
+    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
 
 
 def _noise(x: Tensor, tables: ImageTables) -> Tensor:

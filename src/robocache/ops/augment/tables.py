@@ -61,8 +61,10 @@ def tables_for(
 
     Raises:
         ShapeError: a parameter has no row for each sample.
-        ConfigError: a parameter is not finite, or a gamma not above 0.
+        ConfigError: parameters of ranges, one that is not finite, or a gamma not above 0.
     """
+    if not isinstance(parameters, ImageParameters):
+        raise ConfigError(f"parameters must be ImageParameters, got {type(parameters).__name__}")
     parameters.check_rows()
     parameters.check_finite()
     if bool((parameters.gamma <= 0).any()):
